@@ -23,9 +23,10 @@ class CommandFailed(RuntimeError):
         super().__init__(f"`{' '.join(command)}` ended with {returncode}: {output.strip()[-2000:]}")
 
 
-def run(command, timeout=60, check=True, stdin=None):
+def run(command, timeout=60, check=True, stdin=None, cwd=None):
     """Runs to the end; returns the CompletedProcess with text output (stderr kept apart)."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout,
+                          cwd=cwd)
     if check and done.returncode != 0:
         raise CommandFailed(command, done.returncode, done.stdout + done.stderr)
     return done

@@ -17,7 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -35,6 +37,8 @@ Nanoseconds monotonic_now() {
   clock_gettime(CLOCK_MONOTONIC, &t);
   return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
 }
+
+timespec to_timespec(Nanoseconds t) { return {t / 1'000'000'000, t % 1'000'000'000}; }
 
 int listen_on(const std::string& path) {
   sockaddr_un where{};
@@ -107,23 +111,62 @@ class Controls {
   std::map<int, std::string> lines_;
 };
 
+// Sleeps until a moment, corrected by how late this machine has lately woken us (a virtual machine
+// is 50 to 100 us late, which would otherwise come on top of every emulated delay).
+class Alarm {
+ public:
+  // What is due within this time counts as due: cheaper than going to sleep again for it.
+  static constexpr Nanoseconds kGrain = 10'000;
+
+  timespec wait_for(Nanoseconds moment) {
+    asked_ = std::max<Nanoseconds>(0, moment - lead_ - monotonic_now());
+    started_ = monotonic_now();
+    return to_timespec(asked_);
+  }
+  // Call when the time-out has passed (not when something else ended the wait).
+  void rang() {
+    Nanoseconds late = monotonic_now() - started_ - asked_;
+    if (asked_ > 0) lead_ = std::min(kMaxLead, (lead_ * 15 + std::max<Nanoseconds>(0, late)) / 16);
+  }
+
+ private:
+  static constexpr Nanoseconds kMaxLead = 150'000;
+  Nanoseconds lead_ = 50'000;
+  Nanoseconds asked_ = 0;
+  Nanoseconds started_ = 0;
+};
+
+// Under load a wake-up for each frame would cost more than the frame: what arrives during this
+// rest is read in one batch. Kernel time stamps keep it out of every delay that is longer.
+void rest(Nanoseconds last_turn, std::optional<Nanoseconds> due) {
+  constexpr Nanoseconds kRest = 40'000;
+  Nanoseconds until = last_turn + kRest;
+  if (due && *due < until) until = *due;
+  timespec wake = to_timespec(until);
+  if (until > monotonic_now()) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, nullptr);
+}
+
 void run(int epoll, Controls& controls, Switchboard& board) {
   epoll_event events[64];
+  std::size_t frames = 0;
+  Alarm alarm;
   for (;;) {
     Nanoseconds now = monotonic_now();
-    board.deliver(now);
-    timespec wait{};
-    timespec* timeout = nullptr;
-    if (std::optional<Nanoseconds> due = board.next_due()) {
-      Nanoseconds left = *due - monotonic_now();
-      if (left < 0) left = 0;
-      wait = {left / 1'000'000'000, left % 1'000'000'000};
-      timeout = &wait;
+    board.deliver(now + Alarm::kGrain);
+    std::optional<Nanoseconds> due = board.next_due();
+    if (frames > 1) {
+      rest(now, due);
+      board.deliver(monotonic_now() + Alarm::kGrain);
+      due = board.next_due();
     }
-    int count = epoll_pwait2(epoll, events, 64, timeout, nullptr);
+    timespec wait{};
+    if (due) wait = alarm.wait_for(*due);
+    int count = epoll_pwait2(epoll, events, 64, due ? &wait : nullptr, nullptr);
+    if (count == 0) alarm.rang();
     now = monotonic_now();
+    frames = 0;
     for (int i = 0; i < count; ++i) {
-      if (!controls.handle(events[i].data.fd)) board.receive(events[i].data.fd, now);
+      if (!controls.handle(events[i].data.fd)) frames += board.receive(events[i].data.fd, now);
     }
   }
 }

@@ -198,9 +198,9 @@ std::string Switchboard::stats() const {
   return out.str();
 }
 
-void Switchboard::receive(int fd, Nanoseconds now) {
+std::size_t Switchboard::receive(int fd, Nanoseconds now) {
   std::map<int, Link*>::iterator found = by_fd_.find(fd);
-  if (found == by_fd_.end()) return;
+  if (found == by_fd_.end()) return 0;
   Link& link = *found->second;
   bool from_a = fd == link.a.fd();
   Shaper& shaper = from_a ? link.ab : link.ba;
@@ -211,6 +211,7 @@ void Switchboard::receive(int fd, Nanoseconds now) {
     Nanoseconds path_delay = from_a ? pairs_.delay_of(received.frame) : 0;
     shaper.offer(received.arrival, path_delay, std::move(received.frame));
   }
+  return received_.size();
 }
 
 void Switchboard::deliver(Shaper& shaper, Port& out, Nanoseconds now) {

@@ -42,8 +42,8 @@ class Switchboard {
   explicit Switchboard(int epoll) : epoll_(epoll) {}
 
   std::string command(const std::string& line);
-  // Reads everything that waits on the interface with this socket.
-  void receive(int fd, Nanoseconds now);
+  // Reads a batch of what waits on the interface with this socket; returns how many frames.
+  std::size_t receive(int fd, Nanoseconds now);
   void deliver(Nanoseconds now);
   std::optional<Nanoseconds> next_due() const;
 
