@@ -215,7 +215,8 @@ class Reader {
 class Store {
  public:
   virtual ~Store() = default;
-  // Never blocks. nullopt when kMaxBatchesInFlight are under way: keep the batch, try later.
+  // Never blocks. nullopt when kMaxBatchesInFlight are submitted and not yet collected with
+  // completions(): keep the batch, try later.
   virtual std::optional<BatchId> submit(Batch batch) = 0;
   // Completions since the last call, in commit order. Thread-safe.
   virtual std::vector<Completion> completions() = 0;

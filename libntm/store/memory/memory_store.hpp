@@ -32,6 +32,8 @@ class MemoryStore final : public Store {
   void hold_commits();
   void release(std::size_t batches = SIZE_MAX);  // commits the oldest; all: stops holding
   void drop_held();                              // as kill -9 would; no completions come
+  // How many commits the change feed keeps.
+  void set_feed_rows(std::uint64_t rows);
   // Every call of every reader fails with Unavailable while on.
   void set_readers_unavailable(bool unavailable);
   std::size_t held() const;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "libntm/store/feed.hpp"
 #include "libntm/store/store.hpp"
 
 namespace ntm::store::sqlite {
@@ -20,6 +21,7 @@ struct OpenOptions {
   bool check_pages = true;         // read every page of dc.db (PRAGMA quick_check) first
   Duration busy_timeout = seconds(5);  // waiting for another process's write transaction
   std::uint32_t max_pages = 0;     // an upper bound of dc.db in 4 KiB pages; 0 = the disk's
+  std::uint64_t feed_rows = kFeedRows;  // commits that the change feed keeps
 };
 
 class SqliteStore final : public Store {
