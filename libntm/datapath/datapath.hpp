@@ -31,6 +31,9 @@ struct SocketInfo {
 struct InterfaceOptions {
   std::string name = "ntm0";
   VirtualAddresses addresses;  // assigned to the interface as host addresses
+  // Led into the interface: own pools and known peers (docs/PROTOCOL.md, Names). Calling
+  // open_interface again with another list adds and removes the difference.
+  std::vector<Prefix> routes;
   std::uint16_t mtu = 1400;
 };
 struct InterfaceInfo {
