@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 
 from . import netns, process
 
@@ -34,6 +35,12 @@ def program(name):
             return path
     raise Unusable(f"{name} is not built: run `cmake --preset release && cmake --build --preset "
                    f"release`, or set NTM_BUILD_DIR to a build folder")
+
+
+def wall_clock(monotonic=None):
+    """Now, or a moment of time.monotonic(), on the clock that packet captures use."""
+    now = time.time()
+    return now if monotonic is None else now - (time.monotonic() - monotonic)
 
 
 def _start_time(pid):

@@ -1,0 +1,125 @@
+"""Reads tcpdump's captures (standard library only) and answers the two questions that handovers
+ask: when did TCP data flow again, and when did the first datagram of a kind pass."""
+
+import ipaddress
+import struct
+from dataclasses import dataclass
+
+_TCP, _UDP = 6, 17
+_LINK_HEADER = {1: 14, 113: 16, 276: 20, 101: 0, 12: 0}  # Ethernet, SLL, SLL2, raw IP
+
+
+@dataclass(frozen=True)
+class Packet:
+    time: float
+    source: str
+    destination: str
+    protocol: int
+    body: bytes        # from the transport header on
+
+    @property
+    def ports(self):
+        return struct.unpack_from("!HH", self.body)
+
+    @property
+    def payload(self):
+        if self.protocol == _UDP:
+            return self.body[8:]
+        return self.body[(self.body[12] >> 4) * 4:]
+
+
+def _ip_packet(time, data):
+    if not data:
+        return None
+    if data[0] >> 4 == 4 and len(data) >= 20:
+        header = (data[0] & 15) * 4
+        total = struct.unpack_from("!H", data, 2)[0] or len(data)
+        addresses, protocol, body = (data[12:16], data[16:20]), data[9], data[header:total]
+    elif data[0] >> 4 == 6 and len(data) >= 40:
+        addresses, protocol, body = (data[8:24], data[24:40]), data[6], data[40:]
+    else:
+        return None
+    if protocol not in (_TCP, _UDP) or len(body) < (20 if protocol == _TCP else 8):
+        return None
+    source, destination = (str(ipaddress.ip_address(a)) for a in addresses)
+    return Packet(time, source, destination, protocol, body)
+
+
+def packets(path):
+    """TCP and UDP packets of a capture, in order; a cut last record ends the reading."""
+    with open(path, "rb") as file:
+        data = file.read()
+    if len(data) < 24:
+        return
+    magic = struct.unpack_from("<I", data)[0]
+    order = "<" if magic in (0xA1B2C3D4, 0xA1B23C4D) else ">"
+    scale = 1e-9 if magic in (0xA1B23C4D, 0x4D3CB2A1) else 1e-6
+    skip = _LINK_HEADER[struct.unpack_from(order + "I", data, 20)[0]]
+    position = 24
+    while position + 16 <= len(data):
+        seconds, fraction, kept, _ = struct.unpack_from(order + "IIII", data, position)
+        position += 16
+        if position + kept > len(data):
+            return
+        packet = _ip_packet(seconds + fraction * scale, data[position + skip:position + kept])
+        if packet:
+            yield packet
+        position += kept
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Moments at which new bytes of a TCP stream arrived, and bytes that were seen again."""
+
+    times: list
+    repeated_bytes: int
+
+    def stall_after(self, moment):
+        """Seconds from `moment` to the next new data; None when none came."""
+        return next((t - moment for t in self.times if t >= moment), None)
+
+    def longest_silence(self, begin, end):
+        """(seconds, when it began) of the longest time without new data that touches the span."""
+        inside = [t for t in self.times if begin <= t <= end]
+        before = [t for t in self.times if t < begin][-1:]
+        after = [t for t in self.times if t > end][:1]
+        marks = before + inside + after
+        gaps = [(b - a, a) for a, b in zip(marks, marks[1:])]
+        return max(gaps, default=(0.0, begin))
+
+
+def tcp_progress(path, source_port):
+    """Of the stream that comes from `source_port` with the most data (32-bit wrap respected)."""
+    streams = {}
+    for packet in packets(path):
+        if packet.protocol != _TCP or packet.ports[0] != source_port or not packet.payload:
+            continue
+        key = (packet.destination, packet.ports[1])
+        stream = streams.setdefault(key, {"next": None, "times": [], "again": 0, "bytes": 0})
+        _advance(stream, packet)
+    if not streams:
+        return Progress([], 0)
+    best = max(streams.values(), key=lambda s: s["bytes"])
+    return Progress(best["times"], best["again"])
+
+
+def _advance(stream, packet):
+    sequence = struct.unpack_from("!I", packet.body, 4)[0]
+    length = len(packet.payload)
+    end = (sequence + length) & 0xFFFFFFFF
+    if stream["next"] is None:
+        stream["next"] = sequence
+    fresh = ((end - stream["next"] + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+    if fresh > 0:
+        stream["next"] = end
+        stream["times"].append(packet.time)
+        stream["bytes"] += fresh
+    stream["again"] += max(0, length - max(0, fresh))
+
+
+def first_udp(path, after, accept):
+    """Time of the first UDP packet after a moment for which accept(packet) is true, or None."""
+    for packet in packets(path):
+        if packet.time >= after and packet.protocol == _UDP and accept(packet):
+            return packet.time
+    return None
