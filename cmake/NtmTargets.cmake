@@ -26,8 +26,8 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 
 add_library(ntm_flags INTERFACE)
 target_include_directories(ntm_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(ntm_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
-                                           $<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers>)
+target_compile_options(ntm_flags INTERFACE -Wall -Wextra -Wshadow
+                                           "$<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor;-Wno-missing-field-initializers>")
 if(NTM_SANITIZE STREQUAL "address-undefined")
   target_compile_options(ntm_flags INTERFACE -fsanitize=address,undefined
                          -fno-sanitize-recover=all -fno-omit-frame-pointer)
