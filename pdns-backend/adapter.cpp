@@ -29,6 +29,9 @@ using ntm::pdns_backend::Found;
 // subnet that the answer is for it alone.
 constexpr std::uint8_t kScopeUncached = 32;
 
+// The PowerDNS whose headers this is compiled against; cmake/FindPdnsSource.cmake.
+constexpr const char* kRelease = NTM_PDNS_RELEASE;
+
 // nullopt: a name that can't be in any zone of ours.
 std::optional<Name> to_name(const DNSName& name) {
   if (name.empty()) return std::nullopt;
@@ -262,11 +265,11 @@ bool release_fits() {
   void* symbol = dlsym(RTLD_DEFAULT, "_Z14getPDNSVersionB5cxx11v");
   if (symbol == nullptr) return true;
   const std::string running = reinterpret_cast<VersionFunction*>(symbol)();
-  if (minor_release(running) == minor_release(NTM_PDNS_RELEASE)) return true;
+  if (minor_release(running) == minor_release(kRelease)) return true;
   // Not PowerDNS's logger, whose layout is not known then.
-  std::cerr << "ntmobile: this module was built for PowerDNS " NTM_PDNS_RELEASE
-               " and refuses to work inside PowerDNS "
-            << running << "; rebuild it for the installed version (scripts/setup)" << std::endl;
+  std::cerr << "ntmobile: this module was built for PowerDNS " << kRelease
+            << " and refuses to work inside PowerDNS " << running
+            << "; rebuild it for the installed version (scripts/setup)" << std::endl;
   return false;
 }
 
@@ -294,7 +297,7 @@ class Loader {
     if (!release_fits()) return;
     register_types();
     BackendMakers().report(new Factory);
-    g_log << Logger::Info << "[ntmobile] module for PowerDNS " NTM_PDNS_RELEASE " loaded" << endl;
+    g_log << Logger::Info << "[ntmobile] module for PowerDNS " << kRelease << " loaded" << endl;
   }
 };
 Loader loader;
