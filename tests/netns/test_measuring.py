@@ -98,7 +98,7 @@ def test_tcp_stall_is_found_in_a_capture(figure7):
     assert curl.wait(30) == 0
     server.stop()
     figure7.wire.set("www", "both", rate="0bit")
-    progress = pcap.tcp_progress(capture, 8085)
+    progress = pcap.tcp_progress(capture.stop(), 8085)
     silence, since = progress.longest_silence(begin, end)
     print(f"cut for {end - begin:.3f} s, silent for {silence:.3f} s")
     assert silence >= end - begin - 0.02 and since < end

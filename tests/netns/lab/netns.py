@@ -13,6 +13,7 @@ class Namespace:
     def __init__(self, lab, name):
         self.lab, self.name = lab, name
         self.full_name = lab.prefix + name
+        self._folders = {}
         process.run(["ip", "netns", "add", self.full_name])
         self._etc = _ETC / self.full_name
         self._etc.mkdir(parents=True, exist_ok=True)
@@ -24,8 +25,23 @@ class Namespace:
             "net.ipv4.ping_group_range=0 2147483647")
         self.ip("link set lo up")
 
+    def give_own_folder(self, path):
+        """From now on `path` is a folder of this namespace's own for every command run in it, so
+        that several hosts' programs find their files at the usual places of one machine."""
+        own = self.lab.logs / f"{self.name}{path.replace('/', '-')}"
+        own.mkdir(exist_ok=True)
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)  # the mount point
+        self._folders[path] = own
+        return own
+
     def command(self, command):
-        return ["ip", "netns", "exec", self.full_name, *map(str, command)]
+        inside = ["ip", "netns", "exec", self.full_name]
+        if self._folders:
+            # `ip netns exec` has made a mount namespace; these mounts end with the command.
+            mounts = " && ".join(f"mount --bind '{own}' '{path}'"
+                                 for path, own in self._folders.items())
+            inside += ["sh", "-c", f'{mounts} && exec "$@"', "sh"]
+        return inside + [str(word) for word in command]
 
     def run(self, *command, timeout=60, check=True, stdin=None):
         return process.run(self.command(command), timeout=timeout, check=check, stdin=stdin)
@@ -54,13 +70,8 @@ class Namespace:
         self.resolv_conf.write_text("".join(lines) + "options timeout:2 attempts:2\n")
 
     def capture(self, interface="any"):
-        """Starts a packet capture and returns its path once it is really capturing."""
-        path = self.lab.pcap_dir / f"{self.name}-{interface}.pcap"
-        # Immediate mode and -U: what was seen is in the file when the lab is torn down.
-        tcpdump = self.spawn("tcpdump-" + interface, "tcpdump", "-i", interface, "-U", "-Z", "root",
-                             "--immediate-mode", "-s", "0", "-w", path)
-        tcpdump.wait_log("listening on")
-        return path
+        """Starts a packet capture (headers only) and returns it once it is really capturing."""
+        return Capture(self, interface)
 
     def ping(self, target, count=1, interval=0.2, timeout=10, options=()):
         """Round-trip times in ms, one per answer."""
@@ -82,6 +93,26 @@ class Namespace:
 
     def remove(self):
         remove_namespace(self.full_name)
+
+
+class Capture:
+    """tcpdump, in immediate mode and unbuffered, so that what was seen is in the file."""
+
+    _SNAP = 192  # link, IP and transport headers with options, and the first bytes behind them
+
+    def __init__(self, space, interface):
+        folder = space.lab.pcap_dir
+        serial = sum(1 for _ in folder.glob(f"{space.name}-{interface}-*.pcap"))
+        self.path = folder / f"{space.name}-{interface}-{serial}.pcap"
+        self._process = space.spawn(f"tcpdump-{interface}-{serial}", "tcpdump", "-i", interface,
+                                    "-U", "-Z", "root", "--immediate-mode", "-s", self._SNAP,
+                                    "-B", 16384, "-w", self.path)
+        self._process.wait_log("listening on")
+
+    def stop(self):
+        """Ends the capture and returns its file."""
+        self._process.stop()
+        return self.path
 
 
 def pids_in(full_name):

@@ -15,7 +15,8 @@ class Packet:
     source: str
     destination: str
     protocol: int
-    body: bytes        # from the transport header on
+    body: bytes        # from the transport header on, as far as it was captured
+    length: int        # of the whole body on the wire
 
     @property
     def ports(self):
@@ -23,9 +24,15 @@ class Packet:
 
     @property
     def payload(self):
-        if self.protocol == _UDP:
-            return self.body[8:]
-        return self.body[(self.body[12] >> 4) * 4:]
+        return self.body[self._header:]
+
+    @property
+    def payload_length(self):
+        return self.length - self._header
+
+    @property
+    def _header(self):
+        return 8 if self.protocol == _UDP else (self.body[12] >> 4) * 4
 
 
 def _ip_packet(time, data):
@@ -35,14 +42,16 @@ def _ip_packet(time, data):
         header = (data[0] & 15) * 4
         total = struct.unpack_from("!H", data, 2)[0] or len(data)
         addresses, protocol, body = (data[12:16], data[16:20]), data[9], data[header:total]
+        length = total - header
     elif data[0] >> 4 == 6 and len(data) >= 40:
         addresses, protocol, body = (data[8:24], data[24:40]), data[6], data[40:]
+        length = struct.unpack_from("!H", data, 4)[0]
     else:
         return None
     if protocol not in (_TCP, _UDP) or len(body) < (20 if protocol == _TCP else 8):
         return None
     source, destination = (str(ipaddress.ip_address(a)) for a in addresses)
-    return Packet(time, source, destination, protocol, body)
+    return Packet(time, source, destination, protocol, body, length)
 
 
 def packets(path):
@@ -92,7 +101,7 @@ def tcp_progress(path, source_port):
     """Of the stream that comes from `source_port` with the most data (32-bit wrap respected)."""
     streams = {}
     for packet in packets(path):
-        if packet.protocol != _TCP or packet.ports[0] != source_port or not packet.payload:
+        if packet.protocol != _TCP or packet.ports[0] != source_port or not packet.payload_length:
             continue
         key = (packet.destination, packet.ports[1])
         stream = streams.setdefault(key, {"next": None, "times": [], "again": 0, "bytes": 0})
@@ -105,7 +114,7 @@ def tcp_progress(path, source_port):
 
 def _advance(stream, packet):
     sequence = struct.unpack_from("!I", packet.body, 4)[0]
-    length = len(packet.payload)
+    length = packet.payload_length
     end = (sequence + length) & 0xFFFFFFFF
     if stream["next"] is None:
         stream["next"] = sequence
