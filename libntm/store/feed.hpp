@@ -20,8 +20,8 @@ constexpr std::uint64_t kFeedChanges = 4'000'000;
 
 struct FeedItem {
   Change change;
-  ZoneId zone;          // zero: belongs to none
-  bool bump = true;     // whether the zone's content changed, so that its serial must grow
+  ZoneId zone;       // zero: belongs to none
+  bool bump = true;  // whether the zone's content changed, so that its serial must grow
 };
 
 Bytes encode_feed_items(const std::vector<FeedItem>& items);

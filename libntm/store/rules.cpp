@@ -95,8 +95,7 @@ TokenVerdict use_token(Rows& rows, TokenId id, TokenPurpose purpose, const Name&
   if (stored->token.subject != name)
     return {TokenUse::Refuse, "the enrolment token is for another name", {}};
   if (stored->bound_key == key && present == key) return {TokenUse::Repeat, {}, *stored};
-  if (stored->token.uses_left == 0)
-    return {TokenUse::Refuse, "the enrolment token is used up", {}};
+  if (stored->token.uses_left == 0) return {TokenUse::Refuse, "the enrolment token is used up", {}};
   if (stored->token.expires <= now)
     return {TokenUse::Refuse, "the enrolment token has expired", {}};
   stored->token.uses_left -= 1;
@@ -106,8 +105,7 @@ TokenVerdict use_token(Rows& rows, TokenId id, TokenPurpose purpose, const Name&
 
 void burn(const StoredToken& token, Rows& rows, Effects& effects) {
   rows.put_token(token);
-  effects.items.push_back(
-      plain_item(ChangeKind::Token, token.token.id.value, token.token.subject));
+  effects.items.push_back(plain_item(ChangeKind::Token, token.token.id.value, token.token.subject));
 }
 
 // A new key means a new device: the place and the counter of the old one say nothing about it
@@ -115,8 +113,8 @@ void burn(const StoredToken& token, Rows& rows, Effects& effects) {
 ItemResult apply_one(const BindTerminalKey& op, Rows& rows, Effects& effects) {
   std::optional<Terminal> terminal = rows.terminal_by_name(op.name);
   if (!terminal) return conflict("no terminal is called " + op.name.text());
-  TokenVerdict verdict = use_token(rows, op.token, TokenPurpose::Terminal, op.name, op.key,
-                                   terminal->key, op.now);
+  TokenVerdict verdict =
+      use_token(rows, op.token, TokenPurpose::Terminal, op.name, op.key, terminal->key, op.now);
   if (verdict.use == TokenUse::Refuse) return conflict(verdict.reason);
   if (verdict.use == TokenUse::Repeat) return applied();
   std::optional<Terminal> holder = rows.terminal_by_key(op.key);

@@ -16,11 +16,11 @@
 namespace ntm::store::sqlite {
 
 struct OpenOptions {
-  std::string directory;           // holds dc.db, admin.db, status.db; mode 2770
-  bool create = true;              // false: a missing dc.db is an error (PowerDNS makes none)
-  bool check_pages = true;         // read every page of dc.db (PRAGMA quick_check) first
-  Duration busy_timeout = seconds(5);  // waiting for another process's write transaction
-  std::uint32_t max_pages = 0;     // an upper bound of dc.db in 4 KiB pages; 0 = the disk's
+  std::string directory;                // holds dc.db, admin.db, status.db; mode 2770
+  bool create = true;                   // false: a missing dc.db is an error (PowerDNS makes none)
+  bool check_pages = true;              // read every page of dc.db (PRAGMA quick_check) first
+  Duration busy_timeout = seconds(5);   // waiting for another process's write transaction
+  std::uint32_t max_pages = 0;          // an upper bound of dc.db in 4 KiB pages; 0 = the disk's
   std::uint64_t feed_rows = kFeedRows;  // commits that the change feed keeps
 };
 
@@ -42,6 +42,9 @@ class SqliteStore final : public Store {
   explicit SqliteStore(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+// Makes or checks admin.db (mode 0600), which only the director's user may open.
+Result<void> prepare_admin_database(const std::string& directory);
 
 // A reader without a writer, for processes that only answer questions.
 Result<std::unique_ptr<Reader>> open_reader(const std::string& directory);

@@ -1,0 +1,4 @@
+ntm_test(unit store_conformance_test
+         SOURCES ${CMAKE_CURRENT_LIST_DIR}/store_conformance_test.cpp
+                 ${CMAKE_CURRENT_LIST_DIR}/store_conformance_feed_test.cpp
+         DEPS ntm_store)
