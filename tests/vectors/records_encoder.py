@@ -11,6 +11,8 @@ import ipaddress
 import struct
 import sys
 
+import dns.rdata
+
 
 def address(text):
     return ipaddress.ip_address(text).packed
@@ -78,11 +80,15 @@ SVCB = {
 }
 
 
-def by_dnspython(text, private):
-    import dns.rdata
+def zone_file_value(value):
+    """Letters and digits as they are, anything else as \\DDD."""
+    return "".join(chr(b) if chr(b).isascii() and chr(b).isalnum() else f"\\{b:03d}" for b in value)
+
+
+def zone_file_text(text, private):
     for number, value in private.items():
-        text += ' key%d="%s"' % (number, "".join("\\%03d" % b for b in value))
-    return dns.rdata.from_text("IN", "SVCB", text).to_wire()
+        text += f' key{number}="{zone_file_value(value)}"'
+    return text
 
 
 def lines():
@@ -90,9 +96,11 @@ def lines():
     for label, rdata in NTM.items():
         yield f"{label} = {rdata.hex()}"
     for label, (rdata, text) in SVCB.items():
-        if by_dnspython(*text) != rdata:
-            sys.exit(f"{label}: dnspython encodes it otherwise")
+        line = zone_file_text(*text)
+        if dns.rdata.from_text("IN", "SVCB", line).to_wire() != rdata:
+            sys.exit(f"{label}: dnspython reads its text otherwise")
         yield f"{label} = {rdata.hex()}"
+        yield f"{label}_text = {line}"
 
 
 def main():
