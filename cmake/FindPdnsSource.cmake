@@ -2,10 +2,10 @@
 # Debian ships no backend headers, and a module built against another release's would call wrong
 # virtual functions without any error.
 #
-# Looks at NTM_PDNS_SOURCE_DIR (an unpacked source tree of the right release), then at the copy in
-# the build folder, then fetches it with `apt-get source`. Sets PDNS_SOURCE_FOUND,
-# PDNS_SOURCE_VERSION (such as 4.7.3) and PDNS_SOURCE_INCLUDES. Without a source the rest of the
-# project still builds: the module is left out and scripts/test fails.
+# Looks at NTM_PDNS_SOURCE_DIR (an unpacked source tree of the right release), then at the copy
+# that all presets share in build/pdns-src, then fetches it there with `apt-get source`. Sets
+# PDNS_SOURCE_FOUND, PDNS_SOURCE_VERSION (such as 4.7.3) and PDNS_SOURCE_INCLUDES. Without a source
+# the rest of the project still builds: the module is left out and scripts/test fails.
 set(NTM_PDNS_SOURCE_DIR "" CACHE PATH "Unpacked source of the installed pdns-server (optional)")
 set(PDNS_SOURCE_FOUND FALSE)
 
@@ -34,8 +34,8 @@ endif()
 string(REGEX REPLACE "^[0-9]+:" "" version "${pdns_package}")
 string(REGEX REPLACE "[-+~].*$" "" version "${version}")
 
-set(cached ${CMAKE_BINARY_DIR}/pdns-src/pdns-${version})
-set(tree ${cached})
+set(cache ${CMAKE_SOURCE_DIR}/build/pdns-src)
+set(tree ${cache}/pdns-${version})
 if(NTM_PDNS_SOURCE_DIR)
   set(tree ${NTM_PDNS_SOURCE_DIR})
 endif()
@@ -46,11 +46,18 @@ if(NTM_PDNS_SOURCE_DIR AND NOT found)
 endif()
 if(NOT found)
   message(STATUS "pdns module: fetching the source of pdns ${pdns_package}")
-  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/pdns-src)
-  execute_process(COMMAND apt-get source -qq pdns=${pdns_package}
-                  WORKING_DIRECTORY ${CMAKE_BINARY_DIR}/pdns-src
-                  RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  file(MAKE_DIRECTORY ${cache})
+  # Two presets may be configured at the same moment: the second finds what the first fetched.
+  file(LOCK ${cache} DIRECTORY GUARD FILE TIMEOUT 300)
   ntm_pdns_tree(${tree} ${version} found)
+  if(NOT found)
+    # What an interrupted run left behind would make dpkg-source refuse.
+    file(REMOVE_RECURSE ${tree})
+    execute_process(COMMAND apt-get source -qq pdns=${pdns_package} WORKING_DIRECTORY ${cache}
+                    OUTPUT_VARIABLE output ERROR_VARIABLE output)
+    ntm_pdns_tree(${tree} ${version} found)
+  endif()
+  file(LOCK ${cache} DIRECTORY RELEASE)
   if(NOT found)
     string(REGEX REPLACE "\n+" "; " output "${output}")
     ntm_pdns_missing("`apt-get source pdns=${pdns_package}` failed (${output}). Source packages \

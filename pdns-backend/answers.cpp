@@ -34,9 +34,13 @@ Answer ordinary(const store::Zone& zone, const store::Record& row) {
   out.name = row.name;
   out.type = row.type;
   out.ttl = row.ttl;
-  out.rdata = row.type == kTypeSoa ? soa_rdata(zone, row.rdata) : row.rdata;
+  out.rdata = row.rdata;
   out.auth = row.auth;
   out.disabled = row.disabled;
+  if (row.type == kTypeSoa) {
+    out.rdata = soa_rdata(zone, row.rdata);
+    out.derived = derives(zone);  // its serial follows the moves
+  }
   return out;
 }
 
