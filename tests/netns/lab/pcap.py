@@ -78,7 +78,8 @@ def packets(path):
 
 @dataclass(frozen=True)
 class Progress:
-    """Moments at which new bytes of a TCP stream arrived, and bytes that were seen again."""
+    """Moments at which the end of a TCP stream advanced, and bytes behind that end that arrived
+    (again, or late into a hole)."""
 
     times: list
     repeated_bytes: int
