@@ -1,7 +1,7 @@
 """The measuring program of the paper's 5.3: time from a DNS question to its answer, as an
-application has it (first server of /etc/resolv.conf, UDP). Run inside a namespace:
+application has it (UDP, to SERVER or the first server of /etc/resolv.conf). Run inside a namespace:
 
-    dns_probe.py NAME TYPE [TIMEOUT_S]
+    dns_probe.py NAME TYPE [SERVER]
 
 prints {"ms", "status", "answers", "began"}. Standard library only.
 """
@@ -57,8 +57,7 @@ def parse(data):
     return flags & 15, found
 
 
-def ask(name, kind, timeout):
-    server = first_server()
+def ask(name, kind, server, timeout=5.0):
     sock = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM)
     sock.settimeout(timeout)
     number, packet = question(name, kind)
@@ -76,7 +75,7 @@ if __name__ == "__main__":
     if len(sys.argv) not in (3, 4) or sys.argv[2] not in _TYPES:
         sys.exit(__doc__)
     try:
-        print(json.dumps(ask(sys.argv[1], sys.argv[2],
-                             float(sys.argv[3]) if len(sys.argv) == 4 else 5.0)))
+        chosen = sys.argv[3] if len(sys.argv) == 4 else first_server()
+        print(json.dumps(ask(sys.argv[1], sys.argv[2], chosen)))
     except OSError as error:
         sys.exit(f"dns_probe: {error}")

@@ -176,7 +176,7 @@ class Figure7:
         parent_zone = dns.zone_text(PARENT_ZONE, "ns", records)
         plain = f"plain.{PARENT_ZONE}"
         plain_zone = dns.zone_text(plain, "ns1", glue("ns1", both("www")) +
-                                   glue("www", both("www")))
+                                   glue("www", both("www")) + glue("*.any", both("www")))
         servers = [dns.Knot(self.root, "root", both("root"), {".": root_zone}),
                    dns.Knot(self.root, "parent", both("root", PARENT_HOST),
                             {PARENT_ZONE: parent_zone}),
