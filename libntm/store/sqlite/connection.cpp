@@ -100,7 +100,8 @@ void Connection::set_corrupt(const std::string& what) {
 
 Error Connection::as_error() const {
   assert(error_);
-  return {ErrorKind::Unavailable, error_->text};
+  bool damaged = error_->primary() == SQLITE_CORRUPT || error_->primary() == SQLITE_NOTADB;
+  return {damaged ? ErrorKind::Internal : ErrorKind::Unavailable, error_->text};
 }
 
 Query::Query(Connection& connection, const char* sql) : connection_(connection) {

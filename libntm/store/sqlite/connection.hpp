@@ -46,7 +46,8 @@ class Connection {
   void clear_error() { error_.reset(); }
   void set_error(int extended_code);
   void set_corrupt(const std::string& what);  // a row that our own decoding refuses
-  Error as_error() const;                     // ErrorKind::Unavailable; there must be an error
+  // Internal for a damaged file, Unavailable for everything else; there must be an error.
+  Error as_error() const;
 
  private:
   friend class Query;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace ntm::store::sqlite {
@@ -67,8 +68,11 @@ Result<void> check_identity(Connection& connection, const Identity& identity,
 
 Result<void> check_pages(Connection& connection) {
   Query query(connection, "PRAGMA quick_check(1)");
-  if (query.row() && query.text(0) != "ok")
-    connection.set_corrupt("page check: " + std::string(query.text(0)));
+  if (query.row() && query.text(0) != "ok") {
+    std::string finding(query.text(0));
+    std::replace(finding.begin(), finding.end(), '\n', ' ');
+    connection.set_corrupt("page check: " + finding);
+  }
   if (connection.error()) return pass(connection.as_error());
   return {};
 }

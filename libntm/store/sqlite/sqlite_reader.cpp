@@ -12,9 +12,10 @@ namespace ntm::store::sqlite {
 template <typename Value>
 Result<Value> SqliteReader::answer(Value value) {
   if (!connection_->error()) return value;
-  Error error = connection_->as_error();
+  // Readers promise Unavailable for everything that is not an answer, a damaged page included.
+  std::string text = connection_->as_error().text;
   connection_->clear_error();
-  return pass(error);
+  return fail(ErrorKind::Unavailable, text);
 }
 
 // A read transaction takes its snapshot at its first read, so one follows at once.
@@ -23,10 +24,9 @@ Result<void> SqliteReader::begin() {
   connection_->execute("BEGIN");
   queries_.newest_feed_row();
   if (!connection_->error()) return {};
-  Error error = connection_->as_error();
   connection_->roll_back();
-  connection_->clear_error();
-  return pass(error);
+  Result<bool> failed = answer(false);
+  return pass(failed.error());
 }
 
 void SqliteReader::end() { connection_->roll_back(); }
