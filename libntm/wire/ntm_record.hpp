@@ -31,7 +31,7 @@ constexpr std::uint16_t kTypeNtmV4 = 65341;
 constexpr std::uint16_t kTypeNtmV6 = 65342;
 
 constexpr std::uint8_t kNtmRecordVersion = 1;
-// A record of version 1 with every TLV and the longest name has 463 bytes; anything longer than
+// A record of version 1 with every TLV and the longest name has 461 bytes; anything longer than
 // this is refused before it is read, so that a stranger's answer can't make us keep more.
 constexpr std::size_t kMaxNtmRecord = 1024;
 

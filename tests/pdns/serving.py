@@ -73,6 +73,8 @@ class Store:
         self.close()
 
     def close(self):
+        if self._process.stdin.closed:
+            return
         self._process.stdin.close()
         self._process.wait(timeout=20)
 

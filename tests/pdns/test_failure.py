@@ -40,6 +40,31 @@ def test_corrupt_database(folder):
         assert "ntmobile: " in server.log() and "dc.db" in server.log()
 
 
+def test_database_that_breaks_and_is_restored_meanwhile(folder, store):
+    serving.example_zone(store)
+    store.close()
+    saved = folder / "saved.db"
+    shutil.copy(store.directory / "dc.db", saved)
+    with serving.Server(folder, store.directory) as server:
+        assert server.values("www.example.org", "A") == ["192.0.2.80", "192.0.2.81"]
+        corrupt(store.directory)
+        for owner in ("www.example.org", "absent.example.org", "mn.example.org"):
+            assert server.ask(owner, "A").rcode() == dns.rcode.SERVFAIL
+        restored = store.directory / "restored"
+        shutil.copy(saved, restored)
+        restored.rename(store.directory / "dc.db")
+        assert server.values("www.example.org", "A") == ["192.0.2.80", "192.0.2.81"]
+
+
+def test_store_that_the_server_may_not_read(folder, store):
+    serving.example_zone(store)
+    store.directory.chmod(0o700)
+    with serving.Server(folder, store.directory, user="pdns", wait=False) as server:
+        reply = serving.eventually(lambda: server.ask("www.example.org", "A", timeout=0.3))
+        assert reply.rcode() == dns.rcode.SERVFAIL
+        assert "ntmobile: " in server.log() and str(store.directory) in server.log()
+
+
 def test_transfer_of_a_missing_database_fails(folder):
     (folder / "store").mkdir()
     with serving.Server(folder, folder / "store", wait=False) as server:
