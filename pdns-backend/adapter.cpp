@@ -282,7 +282,8 @@ void register_types() {
   };
   for (const Row& row :
        {Row{ntm::wire::kTypeNtmV4, "NTMV4"}, Row{ntm::wire::kTypeNtmV6, "NTMV6"}}) {
-    const_cast<std::map<const std::string, std::uint16_t>&>(QType::names).emplace(row.name, row.type);
+    const_cast<std::map<const std::string, std::uint16_t>&>(QType::names)
+        .emplace(row.name, row.type);
     const_cast<std::map<std::uint16_t, const std::string>&>(QType::numbers)
         .emplace(row.type, row.name);
     DNSRecordContent::regist(QClass::IN, row.type, nullptr, nullptr, row.name);

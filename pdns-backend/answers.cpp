@@ -44,7 +44,7 @@ Answer ordinary(const store::Zone& zone, const store::Record& row) {
   return out;
 }
 
-// The empty non-terminal's row: nothing says when it will go, so it is as volatile as a derived one.
+// The empty non-terminal's row. Nothing says when it will go, so no cache may keep it either.
 Answer empty_non_terminal(const Name& name) {
   Answer out;
   out.name = name;

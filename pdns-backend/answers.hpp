@@ -27,7 +27,7 @@ constexpr std::size_t kRememberedNames = 4;
 
 struct Found {
   std::optional<store::Zone> zone;  // the zone asked in; none: we serve no such zone
-  // All types at the name. One row of type 0: the name exists and has none. Empty: it doesn't exist.
+  // All types at the name. One row of type 0: it exists and has none. Empty: it doesn't exist.
   std::vector<Answer> rows;
 };
 

@@ -55,7 +55,9 @@ void add_location(wire::NtmRecord& record, const store::Location& location) {
   if (here.behind_nat) record.flags |= wire::kNtmBehindNat;
   if (is_private(location) || here.real.family() != record.family) return;
   record.real = {here.real, here.real_port};
-  if (record.family == Family::V4 && here.outside.address.is_v4()) record.nat_outside = here.outside;
+  if (record.family == Family::V4 && here.outside.family() == Family::V4) {
+    record.nat_outside = here.outside;
+  }
 }
 
 void patch_u32(Bytes& rdata, std::size_t from_end, std::uint32_t value) {

@@ -96,7 +96,8 @@ def example_zone_settings(store, extra="", dc="192.0.2.53:4753 dc=[2001:db8::53]
 
 def example_zone(store):
     example_zone_settings(store)
-    store.record("example.org", "SOA", "ns.example.org. hostmaster.example.org. 0 3600 600 604800 300")
+    store.record("example.org", "SOA",
+                 "ns.example.org. hostmaster.example.org. 0 3600 600 604800 300")
     store.record("example.org", "NS", "ns.example.org.")
     store.record("ns.example.org", "A", "192.0.2.53")
     store.record("www.example.org", "A", "192.0.2.80", "192.0.2.81")

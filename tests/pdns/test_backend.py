@@ -229,6 +229,7 @@ def test_dig_shows_the_record(server, store, kind):
     """An independent client, with the RFC 3597 form of the type."""
     store.commit(ONLINE.format(1))
     name = {"NTMV4": "TYPE65341"}.get(kind, kind)
-    out = subprocess.run(["dig", "@127.0.0.1", "-p", str(server.port), "+norec", "+short",
-                          "mn.example.org", name], capture_output=True, text=True, check=True).stdout
+    command = ["dig", "@127.0.0.1", "-p", str(server.port), "+norec", "+short"]
+    out = subprocess.run([*command, "mn.example.org", name], capture_output=True, text=True,
+                         check=True).stdout
     assert out.startswith("\\# " if kind == "NTMV4" else "203.0.113.5"), out

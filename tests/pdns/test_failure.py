@@ -1,4 +1,4 @@
-"""When the store can't be asked: SERVFAIL and a line that says why, never NXDOMAIN; and refusals."""
+"""When the store can't be asked: SERVFAIL and a line that says why, never NXDOMAIN."""
 
 import shutil
 import stat
@@ -74,7 +74,7 @@ def test_transfer_of_a_missing_database_fails(folder):
 
 
 def test_unprivileged_server_reads_the_store(folder, store):
-    """The pdns user, which only shares the folder's group with the director, answers and follows."""
+    """The pdns user, which shares only the folder's group with the director."""
     serving.example_zone(store)
     for path in [store.directory, *store.directory.iterdir()]:
         shutil.chown(path, group="pdns")

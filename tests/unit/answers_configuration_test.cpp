@@ -11,7 +11,8 @@ PdnsSettings good() {
   out.store_directory = "/var/lib/ntmobile";
   out.module_directory = "/usr/lib/ntmobile";
   out.socket_directory = "/run/ntmobile";
-  out.listen = {parse_endpoint("192.0.2.53:53").value(), parse_endpoint("[2001:db8::53]:53").value()};
+  out.listen = {parse_endpoint("192.0.2.53:53").value(),
+                parse_endpoint("[2001:db8::53]:53").value()};
   return out;
 }
 

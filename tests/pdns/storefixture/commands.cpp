@@ -60,7 +60,9 @@ Result<store::Operation> zone(const Words& words) {
   if (option(all, "policy") == "dnssec") out.peer_policy = store::PeerPolicy::Dnssec;
   if (option(all, "policy") == "closed") out.peer_policy = store::PeerPolicy::Closed;
   if (option(all, "publish") == "outside") out.publish = store::PublishBehindNat::Outside;
-  if (all.contains("serial")) out.serial = static_cast<std::uint32_t>(number(option(all, "serial")));
+  if (all.contains("serial")) {
+    out.serial = static_cast<std::uint32_t>(number(option(all, "serial")));
+  }
   out.has_terminals = option(all, "terminals") != "no";
   if (all.contains("key")) {
     Result<PublicKey> key = public_key(option(all, "key"));
@@ -84,7 +86,8 @@ Result<store::Operation> record(const Words& words, bool disabled) {
   if (words.size() < 5) return invalid("record ZONE NAME TYPE TTL RDATA-HEX…");
   Result<Name> owner = Name::parse(words[2]);
   if (!owner) return pass(owner.error());
-  store::ReplaceRrset out{zone_id(words[1]), *owner, static_cast<std::uint16_t>(number(words[3])), {}};
+  std::uint16_t type = static_cast<std::uint16_t>(number(words[3]));
+  store::ReplaceRrset out{zone_id(words[1]), *owner, type, {}};
   for (std::size_t i = 5; i < words.size(); ++i) {
     Result<Bytes> rdata = from_hex(words[i]);
     if (!rdata) return pass(rdata.error());
