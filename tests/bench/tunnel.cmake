@@ -1,0 +1,1 @@
+ntm_program(tunnel_bench SOURCES tunnel_bench.cpp DEPS ntm_datapath_tun)
