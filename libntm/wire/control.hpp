@@ -210,6 +210,9 @@ struct RouteDirection {
   Bytes message1;  // to the responder only
   std::vector<Locator> peer_locators;
   std::uint32_t lifetime_seconds = 0;
+  // DC to DC only: grows with every one that this DC ever sent, so that a replayed first message
+  // of a handshake does nothing. Zero towards terminals.
+  std::uint64_t sender_counter = 0;
   bool operator==(const RouteDirection&) const = default;
 };
 constexpr std::size_t kMaxTargets = 3;

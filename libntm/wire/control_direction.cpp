@@ -18,7 +18,7 @@ enum RouteTlv : std::uint8_t {
   kRteRelay = 12, kRtePeer = 13, kRteInitiatorZone = 14, kRteResponderZone = 15,
   kRteVirtual4 = 16, kRteVirtual6 = 17, kRtePeerKey = 18, kRteDnssec = 19,
   kRteDirectionReason = 20, kRteOldPath = 21, kRteSuite = 22, kRteMessage1 = 23,
-  kRteLocator = 24, kRteLifetime = 25,
+  kRteLocator = 24, kRteLifetime = 25, kRteCounter = 26,
 };
 enum AckTlv : std::uint8_t {
   kAckRequest = 1, kAckStatus = 2, kAckLocator = 3, kAckObserved4 = 4, kAckObserved6 = 5,
@@ -138,6 +138,7 @@ Bytes encode_body(const RouteDirection& m) {
   if (!m.message1.empty()) out.bytes(kRteMessage1, m.message1);
   for (const Locator& l : m.peer_locators) out.locator(kRteLocator, l);
   out.u32(kRteLifetime, m.lifetime_seconds);
+  if (m.sender_counter != 0) out.u64(kRteCounter, m.sender_counter);
   return out.take();
 }
 
@@ -218,6 +219,7 @@ Result<ControlMessage> decode_route_direction(ByteView body) {
       case kRteMessage1: in.once(); m.message1 = get_message1(in); break;
       case kRteLocator: get_locator(in, m.peer_locators); break;
       case kRteLifetime: in.once(); m.lifetime_seconds = in.value().u32(); break;
+      case kRteCounter: in.once(); m.sender_counter = in.value().u64(); break;
       default: in.unknown();
     }
   }

@@ -1,0 +1,98 @@
+// Keep Alive, leases, and the hints that bring terminals back after a restart.
+#include <algorithm>
+
+#include "director/engine/director_engine.hpp"
+#include "libntm/crypto/hash.hpp"
+#include "libntm/crypto/key_schedule.hpp"
+
+namespace ntm::director {
+
+namespace {
+std::uint32_t observed_hash(const Endpoint& peer) {
+  Byte port[2] = {static_cast<Byte>(peer.port >> 8), static_cast<Byte>(peer.port)};
+  crypto::Digest digest = crypto::sha256({peer.address.view(), port});
+  return Reader(ByteView(digest.data(), 4)).u32();
+}
+}  // namespace
+
+void DirectorEngine::keep_alive(Instant now, SessionEntry& session, const wire::KeepAlive& message) {
+  if (session.kind == PeerKind::Terminal) {
+    std::map<Name, TerminalEntry>::iterator it = terminals_.find(session.name);
+    if (it != terminals_.end()) touch(now, it->second);
+  } else if (session.kind == PeerKind::Relay) {
+    std::map<Name, RelayEntry>::iterator it = relays_.find(session.name);
+    if (it != relays_.end()) it->second.last_seen = now;
+  }
+  if (!message.want_echo) return;
+  wire::KeepAlive echo;
+  echo.sequence = message.sequence;
+  echo.is_echo = true;
+  echo.observed_hash = observed_hash(session.peer);
+  send(session, session.session.seal(wire::encode(wire::ControlMessage(echo))));
+}
+
+void DirectorEngine::touch(Instant now, TerminalEntry& entry) {
+  entry.last_seen = now;
+  const Name& name = entry.view.terminal.name;
+  // Moved at most every tenth of a lease: this runs for every record of every terminal.
+  if (entry.lease_ends != Instant::never() && entry.lease_ends - now > kLease - kLease / 10) return;
+  leases_.erase({entry.lease_ends, name});
+  entry.lease_ends = now + kLease;
+  leases_.insert({entry.lease_ends, name});
+}
+
+void DirectorEngine::expire_leases(Instant now, WallTime wall) {
+  (void)wall;
+  while (!leases_.empty() && leases_.begin()->first <= now) {
+    Name name = leases_.begin()->second;
+    leases_.erase(leases_.begin());
+    TerminalEntry& entry = terminals_.at(name);
+    entry.lease_ends = Instant::never();
+    if (entry.session) {
+      forget_session(*entry.session);
+      entry.session.reset();
+    }
+    if (!entry.view.location || (entry.view.location->flags & store::kLocationOffline)) continue;
+    entry.view.location->flags |= store::kLocationOffline;
+    store::Batch batch;
+    batch.items.push_back(store::SetLocationFlags{entry.view.terminal.id,
+                                                  entry.view.location->counter,
+                                                  entry.view.location->flags});
+    other_writes_.insert(write(std::move(batch)));
+    notify(Notify::Kind::Offline, name, "silent for a whole lease");
+  }
+}
+
+Bytes DirectorEngine::control_hint(const PublicKey& key) const {
+  wire::ControlHint hint;
+  hint.key_hash = crypto::key_hash(key);
+  hint.token = crypto::control_hint_token(config_.reset_secret, hint.key_hash);
+  return wire::encode(hint);
+}
+
+void DirectorEngine::send_due_hints(Instant now) {
+  // In steps of 10 ms, so that 10,000 a second do not leave as one burst.
+  constexpr int kPerStep = kHintsPerSecond / 100;
+  if (next_hint_ > now) return;
+  for (int i = 0; i < kPerStep && !hints_due_.empty(); ++i) {
+    const auto& [to, key] = hints_due_.front();
+    effects_.push_back(SendDatagram{{}, to, control_hint(key)});
+    ++counters_.hints;
+    hints_due_.pop_front();
+  }
+  next_hint_ = hints_due_.empty() ? Instant::never() : now + milliseconds(10);
+}
+
+void DirectorEngine::hint_unknown_session(const Datagram& datagram) {
+  // Only to an address where one of our terminals was last seen, and shorter than what came.
+  std::map<Endpoint, Name>::iterator it = outside_.find(datagram.from);
+  if (it == outside_.end()) return;
+  std::map<Name, TerminalEntry>::iterator entry = terminals_.find(it->second);
+  if (entry == terminals_.end() || !entry->second.view.terminal.key) return;
+  Bytes hint = control_hint(*entry->second.view.terminal.key);
+  if (hint.size() > datagram.bytes.size()) return;
+  ++counters_.hints;
+  effects_.push_back(SendDatagram{datagram.local, datagram.from, std::move(hint)});
+}
+
+}  // namespace ntm::director
