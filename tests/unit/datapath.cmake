@@ -1,1 +1,3 @@
+ntm_test(unit datapath_offload_test SOURCES datapath_offload_test.cpp DEPS ntm_datapath)
+ntm_test(unit datapath_queue_test SOURCES datapath_queue_test.cpp DEPS ntm_datapath)
 ntm_test(unit datapath_fake_test SOURCES datapath_fake_test.cpp DEPS ntm_datapath_fake)
