@@ -2,9 +2,9 @@
 //
 //   store_bench FOLDER [TERMINALS] [SECONDS]      FOLDER must be empty or missing
 //
-// Each size runs for SECONDS with a full window of batches in flight (16) on random terminals; the
-// time is from submit() to the completion in hand. Medians over such runs belong to the caller:
-// this prints one round.
+// A "move" is a PutLocation of a random terminal. Each size runs for SECONDS with a full window of
+// batches in flight (16); the time is from submit() to the completion in hand. Medians over such
+// runs belong to the caller: this prints one round.
 #include <algorithm>
 #include <chrono>
 #include <condition_variable>
@@ -97,21 +97,58 @@ class Run {
         flying_[*id] = Clock::now();
       }
       sleep_until_woken();
-      for (const Completion& completion : store_.completions()) {
-        waits.push_back(seconds_since(flying_.at(completion.batch)));
-        flying_.erase(completion.batch);
-        for (const ItemResult& item : completion.items) moves += item.outcome == Outcome::Applied;
+      moves += collect(waits);
+    }
+    std::printf("batches of %3zu: %8.0f moves/s   ", size,
+                static_cast<double>(moves) / seconds_since(start));
+    print(waits);
+  }
+  // An even load: a batch each millisecond, sent whether or not the last ones are answered. What
+  // finds no room in the window is counted as refused.
+  void offer(std::size_t moves_a_second, double length) {
+    constexpr std::chrono::milliseconds kTick(1);
+    std::size_t size = moves_a_second / 1000;
+    std::vector<double> waits;
+    std::uint64_t refused = 0;
+    Clock::time_point start = Clock::now();
+    for (Clock::time_point tick = start + kTick; seconds_since(start) < length;) {
+      {
+        std::unique_lock<std::mutex> guard(lock_);
+        changed_.wait_until(guard, tick, [this] { return woken_; });
+        woken_ = false;
+      }
+      collect(waits);
+      for (; Clock::now() >= tick; tick += kTick) {
+        std::optional<BatchId> id = store_.submit(next_batch(size));
+        refused += id ? 0 : size;
+        if (id) flying_[*id] = tick;
       }
     }
-    std::sort(waits.begin(), waits.end());
-    std::printf("batches of %3zu: %8.0f moves/s   wait p50 %6.2f ms  p99 %6.2f ms  max %6.2f ms\n",
-                size, static_cast<double>(moves) / seconds_since(start),
-                waits[waits.size() / 2] * 1e3, waits[waits.size() * 99 / 100] * 1e3,
-                waits.back() * 1e3);
+    std::printf("offered %zu moves/s: refused %llu   ", moves_a_second,
+                static_cast<unsigned long long>(refused));
+    print(waits);
+    while (!flying_.empty()) {
+      sleep_until_woken();
+      collect(waits);
+    }
   }
   std::uint64_t counter() const { return counter_; }
 
  private:
+  std::uint64_t collect(std::vector<double>& waits) {
+    std::uint64_t moves = 0;
+    for (const Completion& completion : store_.completions()) {
+      waits.push_back(seconds_since(flying_.at(completion.batch)));
+      flying_.erase(completion.batch);
+      for (const ItemResult& item : completion.items) moves += item.outcome == Outcome::Applied;
+    }
+    return moves;
+  }
+  static void print(std::vector<double>& waits) {
+    std::sort(waits.begin(), waits.end());
+    std::printf("wait p50 %6.2f ms  p99 %6.2f ms  max %6.2f ms\n", waits[waits.size() / 2] * 1e3,
+                waits[waits.size() * 99 / 100] * 1e3, waits.back() * 1e3);
+  }
   Batch next_batch(std::size_t size) {
     Batch batch;
     for (std::size_t n = 0; n < size; ++n)
@@ -161,6 +198,10 @@ int main(int argc, char** argv) {
     Run run(*store, terminals, counter);
     run.go(size, length);
     counter = run.counter();
+  }
+  {
+    Run run(*store, terminals, counter);
+    run.offer(5000, length);
   }
   start = Clock::now();
   store.reset();

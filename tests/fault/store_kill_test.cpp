@@ -14,6 +14,7 @@
 #include <random>
 
 #include "libntm/store/sqlite/connection.hpp"
+#include "tests/fault/fault_run.hpp"
 #include "tests/unit/store_fixture.hpp"
 
 namespace ntm::store::test {
@@ -132,22 +133,9 @@ void expect_nothing_lost(const std::string& directory, const Told& told) {
   EXPECT_EQ(check.text(0), "ok");
 }
 
-int rounds() {
-  const char* given = getenv("NTM_FAULT_ROUNDS");
-  return given ? atoi(given) : 40;
-}
-
-// Printed, and taken from NTM_SEED to run the same moments again.
-unsigned chosen_seed() {
-  const char* given = getenv("NTM_SEED");
-  unsigned seed = given ? static_cast<unsigned>(atoll(given)) : std::random_device()();
-  std::printf("NTM_SEED=%u\n", seed);
-  return seed;
-}
-
 TEST(StoreKill, AFileKilledWhileItIsMadeOpens) {
-  std::mt19937 random(chosen_seed());
-  for (int round = 0; round < rounds() && !HasFailure(); ++round) {
+  std::mt19937 random(fault_seed());
+  for (int round = 0; round < fault_rounds(40) && !HasFailure(); ++round) {
     TemporaryFolder folder;
     pid_t child = fork();
     if (child == 0) {
@@ -170,14 +158,14 @@ TEST(StoreKill, NothingAcknowledgedIsLost) {
     for (std::uint64_t n = 1; n <= kTerminals; ++n) items.push_back(CreateTerminal{terminal(n)});
     write(*store, items);
   }
-  const unsigned seed = chosen_seed();
+  const unsigned seed = fault_seed();
   std::mt19937 random(seed);
   Told told;
-  for (int round = 0; round < rounds() && !HasFailure(); ++round) {
+  for (int round = 0; round < fault_rounds(40) && !HasFailure(); ++round) {
     run_and_kill(folder.path(), seed + round, std::chrono::microseconds(random() % 120'000), told);
     expect_nothing_lost(folder.path(), told);
   }
-  std::printf("%d kills, %llu acknowledgements looked up again\n", rounds(),
+  std::printf("%d kills, %llu acknowledgements looked up again\n", fault_rounds(40),
               static_cast<unsigned long long>(told.reports));
   EXPECT_GT(told.reports, 1000u) << "the children did register";
 }

@@ -21,6 +21,14 @@ bool exists(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0;
 }
 
+// A new file is safe from a power cut only when its folder is on the disk too.
+void sync_folder_of(const std::string& path) {
+  int folder = ::open(path.substr(0, path.rfind('/')).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  ::fsync(folder);
+  ::close(folder);
+}
+
 // Not through SQLite, whose new files get mode 0644. Its -wal and -shm copy this file's mode.
 Result<void> make_file(const std::string& path, unsigned mode) {
   int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
@@ -28,6 +36,7 @@ Result<void> make_file(const std::string& path, unsigned mode) {
   if (file < 0) return cannot(path, "cannot be created", errno);
   ::fchmod(file, mode);
   ::close(file);
+  sync_folder_of(path);
   return {};
 }
 
