@@ -39,7 +39,8 @@ void Engine::handle(Instant now, const AddressesChanged& event) {
     if (path == nullptr || !path->outer()) continue;
     // A path whose own address stays is left alone, unless it is relayed: the new address may
     // allow a direct one.
-    bool concerned = difference.best(path->outer()->remote.family());
+    bool concerned = difference.best(path->outer()->remote.family()) ||
+                     !context_.locals.has(path->outer()->local);
     if (!concerned && !path->relayed()) continue;
     if (concerned) tunnel->handover_started();
     movers.push_back({name, path->id()});

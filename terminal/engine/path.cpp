@@ -139,7 +139,7 @@ void Path::on_confirmed(std::uint8_t epoch) {
 
 // Data of this path goes to `outer` from now on.
 void Path::adopt(const datapath::Outer& outer, bool relay, bool validated) {
-  bool moved = outer_ && *outer_ != outer;
+  bool moved = outer_ && (outer_->remote != outer.remote || outer_->local != outer.local);
   if (outer_ == outer && relayed_ == relay && state_ == PathState::Up) return;
   bool changed = relayed_ != relay;
   outer_ = outer;
