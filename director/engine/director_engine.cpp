@@ -560,6 +560,16 @@ std::vector<DirectorEngine::TerminalStatus> DirectorEngine::terminals(Instant no
   return out;
 }
 
+std::vector<DirectorEngine::TerminalStatus> DirectorEngine::terminals_named(
+    const Name& name) const {
+  std::map<Name, TerminalEntry>::const_iterator it = terminals_.find(name);
+  if (it == terminals_.end()) return {};
+  TerminalStatus s;
+  s.view = it->second.view;
+  s.has_session = it->second.session.has_value();
+  return {std::move(s)};
+}
+
 std::vector<DirectorEngine::RelayStatusView> DirectorEngine::relays(Instant now) const {
   std::vector<RelayStatusView> out;
   for (const auto& [name, entry] : relays_)

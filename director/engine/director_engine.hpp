@@ -134,6 +134,7 @@ class DirectorEngine {
                   handshakes = 0, limited = 0, hints = 0;
   };
   std::vector<TerminalStatus> terminals(Instant now) const;
+  std::vector<TerminalStatus> terminals_named(const Name& name) const;  // none or one
   std::vector<RelayStatusView> relays(Instant now) const;
   const Counters& counters() const { return counters_; }
 
