@@ -21,7 +21,8 @@ namespace ntm::store {
 // ---- writing -------------------------------------------------------------------------------
 
 // Accepted only if `location.counter` is greater than the stored one; equal counter and equal
-// digest is the same registration again and counts as applied. No owner, no lease.
+// digest is the same registration again and counts as applied (nothing is written); equal counter
+// and another digest is Stale. No owner, no lease.
 struct PutLocation {
   Location location;
 };
@@ -31,9 +32,12 @@ struct SetLocationFlags {
   std::uint64_t counter = 0;
   std::uint8_t flags = 0;
 };
-struct PutZone {  // create or replace settings; the SOA and NS rows are ordinary records
+// Create or replace settings; the SOA and NS rows are ordinary records. For a zone that exists,
+// `serial` and `generation` are ignored: they belong to the store.
+struct PutZone {
   Zone zone;
 };
+// With its ordinary rows; Conflict while it has terminals, which are deleted one by one.
 struct DeleteZone {
   ZoneId zone;
 };
@@ -42,9 +46,11 @@ struct DeleteZone {
 struct CreateTerminal {
   Terminal terminal;
 };
+// With its location, its name and PTR rows and the tokens that are for it.
 struct DeleteTerminal {
   TerminalId terminal;
 };
+// Putting the same token again gives no burnt use back; the same id for something else: Conflict.
 struct PutToken {
   Token token;
 };
@@ -53,7 +59,8 @@ struct DeleteToken {
 };
 // Burns one use of the token and binds its subject to the key, in one transaction (protocol S2).
 // Conflict if the token is unknown, used up or expired at `now`, or the subject is another.
-// The same key again under a used-up token is applied (a lost response is answered again).
+// The same key again under a used-up token is applied (a lost response is answered again). A new
+// key in place of another clears the location: the counter is per key. A key belongs to one terminal.
 struct BindTerminalKey {
   TokenId token;
   Name name;
@@ -70,7 +77,7 @@ struct SetTerminalNextKey {
   TerminalId terminal;
   std::optional<PublicKey> next_key;
 };
-struct PutRelay {
+struct PutRelay {  // without a key: keeps the one that was bound
   Relay relay;
 };
 struct DeleteRelay {
@@ -82,7 +89,10 @@ struct PutPeerDc {  // does not replace another key; Conflict then
 struct DeletePeerDc {
   Name zone;
 };
-// All rows of (name, type) in the zone become exactly `rows`; type 255 (ANY) = all types.
+// All rows of (name, type) in the zone become exactly `rows`; type 255 (ANY) = all types. At a
+// terminal's name A, AAAA, CNAME, NTMv4, NTMv6 are refused and the name row stays. An SOA with a
+// greater serial raises Zone::serial (secondary: sets it) and counts as a bump. Empty
+// non-terminals are written only if the caller gives them (type 0).
 struct ReplaceRrset {
   ZoneId zone;
   Name name;
@@ -189,7 +199,8 @@ class Reader {
   virtual Result<std::optional<Zone>> zone_by_apex(const Name& apex) = 0;
   virtual Result<std::optional<Zone>> zone_of(const Name& name) = 0;  // longest matching apex
 
-  // Ordinary rows, not derived ones.
+  // Ordinary rows, not derived ones; a terminal's name is a row of type 0. The SOA shows
+  // Zone::serial. Whether anything is below a name: each_record() from it, stopped at once.
   virtual Result<std::vector<Record>> records(ZoneId zone, const Name& name) = 0;
   // Rows at or below `top` in canonical order, handed to `each` until it returns false.
   virtual Result<void> each_record(ZoneId zone, const Name& top,

@@ -186,6 +186,18 @@ TYPED_TEST(StoreCommits, ATrimmedFeedSaysTooOld) {
   EXPECT_EQ(this->serial(), 2u) << "what was trimmed counts as a change";
 }
 
+TYPED_TEST(StoreCommits, AChangeThatTheFeedForgotStillBumpsTheSerial) {
+  this->put_zone_and_terminals(1);
+  write_one(this->store, BumpSerial{{1}, 0});
+  ChangeToken start = *this->reader->now_token();
+  write_one(this->store, PutLocation{location(1, 1)});
+  for (std::uint64_t n = 1; n <= 200; ++n)
+    write_one(this->store, PutRelay{{{n}, name("r" + std::to_string(n) + ".example"), {}, false}});
+  for (int tries = 0; !this->reader->changes(start, 1000)->too_old && tries < 2000;) ++tries;
+  write_one(this->store, BumpSerial{{1}, 0});
+  EXPECT_EQ(this->serial(), 3u);
+}
+
 TYPED_TEST(StoreCommits, ATokenOfTheFutureIsTooOld) {
   this->put_zone_and_terminals(1);
   ChangeToken ahead = *this->reader->now_token();

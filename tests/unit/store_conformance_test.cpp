@@ -186,6 +186,12 @@ TYPED_TEST(StoreConformance, SoaShowsTheZonesSerialAndRaisesIt) {
   EXPECT_EQ(put_soa(2027), Outcome::Applied);
   EXPECT_EQ(this->serial(), 2027u);
   EXPECT_EQ(this->generation(), generation) << "a serial alone is no change of ordinary rows";
+  write(this->store,
+        {ReplaceRrset{{1}, name("x.mobile.example"), 16, {row("x.mobile.example", 16, {0})}},
+         ReplaceRrset{{1}, name("mobile.example"), 6, {soa("mobile.example", 2028)}},
+         BumpSerial{{1}, 0}});
+  write_one(this->store, BumpSerial{{1}, 0});
+  EXPECT_EQ(this->serial(), 2028u) << "an update that raised the serial needs no second bump";
 }
 
 TYPED_TEST(StoreConformance, SerialGrowsOncePerChangeAndNotWithout) {
@@ -425,6 +431,11 @@ TYPED_TEST(StoreConformance, TokenBindsOneKeyOnce) {
   EXPECT_EQ(this->outcome(bind), Outcome::Conflict) << "used up";
   write_one(this->store, PutToken{token(5, "t1.mobile.example")});
   EXPECT_EQ((*this->reader->token({5}))->uses_left, 0u) << "putting it again gives no use back";
+  Token longer = token(5, "t1.mobile.example");
+  longer.expires = {9000};
+  write_one(this->store, PutToken{longer});
+  EXPECT_EQ((*this->reader->token({5}))->expires.us, 9000);
+  EXPECT_EQ((*this->reader->token({5}))->uses_left, 0u) << "nor does prolonging it";
   EXPECT_EQ(this->outcome(bind), Outcome::Conflict);
 }
 
@@ -457,6 +468,9 @@ TYPED_TEST(StoreConformance, AKeyBelongsToOneTerminal) {
   EXPECT_EQ(this->outcome(BindTerminalKey{{6}, name("t2.mobile.example"), key(1), {10}}),
             Outcome::Conflict);
   EXPECT_EQ((*this->reader->token({6}))->uses_left, 1u);
+  Terminal thief = terminal(3);
+  thief.key = key(1);
+  EXPECT_EQ(this->outcome(CreateTerminal{thief}), Outcome::Conflict);
 }
 
 TYPED_TEST(StoreConformance, ANewDeviceStartsItsCounterAnew) {

@@ -249,12 +249,17 @@ TEST(StoreSqlite, ABatchThatBreaksItsGroupBreaksAlone) {
     big.items.push_back(
         ReplaceRrset{{1}, name(owner), 16, {row(owner, 16, Bytes(1000, Byte{'x'}))}});
   }
+  // A lock of another program holds the first batch back until all are in the queue.
+  sqlite3* other = nullptr;
+  ASSERT_EQ(sqlite3_open(folder.dc().c_str(), &other), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr), SQLITE_OK);
   std::vector<std::optional<BatchId>> ids;
   for (std::uint64_t round = 1; round <= 3; ++round) {
     ids.push_back(store->submit(Batch{{PutLocation{location(1, round)}}, false, {}}));
     if (round == 2) ids.push_back(store->submit(big));
     ids.push_back(store->submit(Batch{{PutLocation{location(2, round)}}, false, {}}));
   }
+  sqlite3_close(other);
   std::vector<Completion> done;
   while (done.size() < ids.size())
     for (Completion& completion : store->completions()) done.push_back(std::move(completion));
