@@ -60,7 +60,7 @@ struct DeleteToken {
 // Burns one use of the token and binds its subject to the key, in one transaction (protocol S2).
 // Conflict if the token is unknown, used up or expired at `now`, or the subject is another.
 // The same key again under a used-up token is applied (a lost response is answered again). A new
-// key in place of another clears the location: the counter is per key. A key belongs to one terminal.
+// key in place of another clears the location: the counter is per key. A key has one terminal.
 struct BindTerminalKey {
   TokenId token;
   Name name;
