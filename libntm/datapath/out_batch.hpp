@@ -49,9 +49,21 @@ class OutBatch {
   ByteView bytes(const OutRun& run) const { return {memory_.get() + run.offset, run.length}; }
   std::size_t used() const { return used_; }
   bool empty() const { return runs_.empty(); }
-  void clear() {
-    runs_.clear();
-    used_ = 0;
+  // Runs that can't grow any more, counted from the front: all but perhaps the last.
+  std::size_t full_runs() const {
+    if (runs_.empty()) return 0;
+    const OutRun& last = runs_.back();
+    bool open = last.length == last.count * last.segment && last.count < kMaxRunSegments &&
+                last.length + last.segment <= kMaxRunBytes;
+    return runs_.size() - (open ? 1 : 0);
+  }
+  // Forgets the first `count` runs; what is left moves to the front of the memory.
+  void drop(std::size_t count) {
+    std::size_t from = count < runs_.size() ? runs_[count].offset : used_;
+    if (used_ != from) std::memmove(memory_.get(), memory_.get() + from, used_ - from);
+    runs_.erase(runs_.begin(), runs_.begin() + static_cast<std::ptrdiff_t>(count));
+    for (OutRun& run : runs_) run.offset -= from;
+    used_ -= from;
   }
 
  private:

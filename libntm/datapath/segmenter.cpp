@@ -7,6 +7,13 @@
 namespace ntm::datapath {
 namespace {
 
+// A 16-bit number as the checksum's word.
+std::uint64_t word(std::uint16_t value) {
+  Byte bytes[2];
+  put_u16(bytes, value);
+  return load_sum(bytes);
+}
+
 constexpr Byte kTcpFin = 0x01;
 constexpr Byte kTcpPush = 0x08;
 constexpr Byte kTcpCwr = 0x80;
@@ -25,6 +32,9 @@ Segmenter::Segmenter(ByteView packet, const InnerPacket& info, const Offload& of
   count_ = payload_ == 0 ? 1 : (payload_ + mss - 1) / mss;
   address_sum_ =
       pseudo_header_sum(info.source.view(), info.destination.view(), info.protocol, 0);
+  if (info.family() == Family::V6) return;
+  ip_sum_ = add_bytes(add_bytes(add_bytes(0, packet.first(2)), packet.subspan(6, 4)),
+                      packet.subspan(12, info.header_length - 12));
 }
 
 std::size_t Segmenter::payload_size(std::size_t index) const {
@@ -38,9 +48,11 @@ void Segmenter::fix_ip(std::size_t index, Byte* out, std::size_t size) const {
     put_u16(out + 4, static_cast<std::uint16_t>(size - 40));
     return;
   }
-  put_u16(out + 2, static_cast<std::uint16_t>(size));
-  put_u16(out + 4, static_cast<std::uint16_t>(get_u16(out + 4) + index));
-  set_ipv4_checksum(out, info_.header_length);
+  std::uint16_t length = static_cast<std::uint16_t>(size);
+  std::uint16_t id = static_cast<std::uint16_t>(get_u16(out + 4) + index);
+  put_u16(out + 2, length);
+  put_u16(out + 4, id);
+  store_sum(out + 10, static_cast<std::uint16_t>(~fold(ip_sum_ + word(length) + word(id))));
 }
 
 void Segmenter::fix_transport(std::size_t index, Byte* out, std::size_t size) const {
@@ -78,9 +90,7 @@ bool Segmenter::write(std::size_t index, Byte* out, bool partial) const {
   fix_transport(index, out, size);
 
   std::size_t start = info_.header_length;
-  Byte length[2];
-  put_u16(length, static_cast<std::uint16_t>(size - start));
-  std::uint16_t pseudo = fold(add_bytes(address_sum_, length));
+  std::uint16_t pseudo = fold(address_sum_ + word(static_cast<std::uint16_t>(size - start)));
   store_sum(out + start + offload_.checksum_offset, pseudo);
   if (partial) return true;
   complete_checksum(ByteSpan(out, size), start, offload_.checksum_offset);

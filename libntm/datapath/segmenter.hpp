@@ -32,6 +32,7 @@ class Segmenter {
   std::size_t payload_ = 0;  // of all segments
   std::size_t count_ = 1;
   std::uint64_t address_sum_ = 0;  // the pseudo header without its length
+  std::uint64_t ip_sum_ = 0;       // the IPv4 header without length, identification and checksum
 };
 
 }  // namespace ntm::datapath

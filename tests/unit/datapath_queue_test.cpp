@@ -219,6 +219,14 @@ TEST(OutBatch, MakesRunsOfOneSizeAndPlace) {
   EXPECT_EQ(counts, (std::vector<std::size_t>{64, 37, 1, 1, 1}));
   EXPECT_EQ(batch.bytes(batch.runs()[1])[0], 64);
   EXPECT_EQ(batch.bytes(batch.runs()[1]).size(), 36 * 500u + 20);
+  EXPECT_EQ(batch.full_runs(), 4u) << "the last could take another of 21 bytes";
+  batch.drop(4);
+  batch.append(two, kPath, Bytes(21, 9));
+  ASSERT_EQ(batch.runs().size(), 1u);
+  EXPECT_EQ(batch.bytes(batch.runs()[0]).size(), 42u);
+  EXPECT_EQ(batch.bytes(batch.runs()[0])[21], 9);
+  batch.append(two, kPath, Bytes(20));
+  EXPECT_EQ(batch.full_runs(), 1u) << "ended by a shorter one";
 }
 
 Bytes pattern(std::size_t size) {

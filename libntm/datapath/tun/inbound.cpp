@@ -125,13 +125,7 @@ class Inbound {
       core_.receiver.finish(out);
       opened_ = false;
     }
-    if (!notices_.empty()) {
-      core_.with_sender([&](Sender& sender) {
-        SenderOutput out = produce_.sending();
-        for (const Notice& notice : notices_) sender.notice(now_, notice, out);
-      });
-      notices_.clear();
-    }
+    core_.post(now_, notices_, produce_);
     core_.emit(now_, produce_, OuterSocket::Wait::Yes);
   }
 
@@ -139,8 +133,9 @@ class Inbound {
     socket.drain_errors([&](const SocketError& error) {
       if (error.error == EMSGSIZE && error.mtu != 0) {
         std::uint16_t mtu = static_cast<std::uint16_t>(std::min<std::uint32_t>(error.mtu, 65535));
-        core_.with_sender(
-            [&](Sender& sender) { sender.set_path_mtu(now_, error.remote.address, mtu); });
+        core_.with_sender(now_, produce_, [&](Sender& sender) {
+          sender.set_path_mtu(now_, error.remote.address, mtu);
+        });
       } else if (error.error != EMSGSIZE) {
         core_.events.send_failed(now_, SendFailed{socket.id(), error.remote, {}, error.error});
       }

@@ -1,5 +1,7 @@
 // The outbound thread: TUN -> Sender -> UDP, run to completion, and the timers of Sender and
-// RelayTable. Packets are collected only while reading does not block, so nothing waits for more.
+// RelayTable. Packets are collected only while reading does not block, so nothing waits for more;
+// but while there is more, a run that can still grow stays for the next super-packet's segments (48
+// segments of one read don't fit one send, and a second send of three costs as much as the first).
 #include <poll.h>
 
 #include <memory>
@@ -25,6 +27,11 @@ class Outbound {
       std::shared_ptr<TunDevice> device = core_.current_device();
       bool more = device != nullptr && read_some(*device);
       Instant deadline = fire_timers();
+      if (more && produce_.inner.empty() && produce_.events.empty()) {
+        core_.send(now_, produce_.datagrams, produce_.datagrams.full_runs(),
+                   OuterSocket::Wait::Yes);
+        continue;
+      }
       core_.emit(now_, produce_, OuterSocket::Wait::Yes);
       if (!more) sleep(device.get(), deadline);
     }
@@ -50,22 +57,22 @@ class Outbound {
       info = parse_inner(packet);
       if (info) offload = read_vnet_header(read, packet, *info);
     }
-    SenderOutput out = produce_.sending();
-    std::lock_guard<std::mutex> guard(core_.sender_lock);
-    if (offload)
-      core_.sender.submit(now_, packet, *info, *offload, out);
-    else
-      core_.sender.count_malformed();
+    core_.with_sender(now_, produce_, [&](Sender& sender) {
+      SenderOutput out = produce_.sending();
+      if (offload)
+        sender.submit(now_, packet, *info, *offload, out);
+      else
+        sender.count_malformed();
+    });
   }
 
   Instant fire_timers() {
     Instant next;
-    {
+    core_.with_sender(now_, produce_, [&](Sender& sender) {
       SenderOutput out = produce_.sending();
-      std::lock_guard<std::mutex> guard(core_.sender_lock);
-      core_.sender.on_timer(now_, out);
-      next = core_.sender.next_deadline();
-    }
+      sender.on_timer(now_, out);
+      next = sender.next_deadline();
+    });
     std::lock_guard<std::mutex> guard(core_.relay_lock);
     core_.relays.on_timer(now_, produce_.events);
     return std::min(next, core_.relays.next_deadline());

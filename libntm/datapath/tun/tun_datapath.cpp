@@ -91,7 +91,8 @@ Result<InterfaceInfo> TunDatapath::open_interface(const InterfaceOptions& option
     std::unique_lock<std::shared_mutex> guard(core_.place_lock);
     core_.device = device;
   }
-  core_.with_sender([&](Sender& sender) { sender.set_own_addresses(options.addresses); });
+  core_.with_sender(host::monotonic_now(), produce_,
+                    [&](Sender& sender) { sender.set_own_addresses(options.addresses); });
   {
     std::lock_guard<std::mutex> guard(core_.receiver_lock);
     core_.receiver.set_own_addresses(options.addresses);
@@ -106,7 +107,8 @@ void TunDatapath::learn_mtu(Instant now, const Outer& outer) {
   if (socket == nullptr || socket->family() != outer.remote.family()) return;
   std::uint16_t mtu = socket->route_mtu(outer);
   if (mtu == 0) return;
-  core_.with_sender([&](Sender& sender) { sender.set_path_mtu(now, outer.remote.address, mtu); });
+  core_.with_sender(now, produce_,
+                    [&](Sender& sender) { sender.set_path_mtu(now, outer.remote.address, mtu); });
 }
 
 Result<void> TunDatapath::send_state(Instant now, const SendReceiveState& change) {
@@ -117,7 +119,7 @@ Result<void> TunDatapath::send_state(Instant now, const SendReceiveState& change
   }
   if (!state) return invalid("no path " + to_string(change.about));
   Result<void> done;
-  core_.with_sender([&](Sender& sender) {
+  core_.with_sender(now, produce_, [&](Sender& sender) {
     SenderOutput out = produce_.sending();
     done = sender.send_receive_state(now, change.tunnel, *state, out);
   });
@@ -129,7 +131,7 @@ Result<void> TunDatapath::apply_tunnel(Instant now, const Change& change) {
       change,
       [&](const Change& each) {
         Result<void> done;
-        core_.with_sender([&](Sender& sender) {
+        core_.with_sender(now, produce_, [&](Sender& sender) {
           SenderOutput out = produce_.sending();
           done = sender.apply(now, each, out);
         });
