@@ -1,1 +1,2 @@
-ntm_test(scenario network_test SOURCES network_test.cpp DEPS ntm_scenario_world)
+ntm_test(scenario network_test SOURCES network_test.cpp DEPS ntm_scenario_network)
+ntm_test(scenario scenario_test SOURCES scenario_test.cpp DEPS ntm_scenario_world)
