@@ -40,9 +40,13 @@ wire::Status EntryTable::direct(Instant now, const std::string& owner,
     if (known != nullptr) remove(known->id, effects);
     return wire::Status::Ok;
   }
+  // The first Path ID must be free. The others may stand in an older entry of the same pair (a
+  // handover from relay to relay): they stay there, that entry's legs follow the fast path.
+  std::vector<PathId> paths;
   for (PathId path : direction.paths) {
     Entry* other = find(path);
-    if (other != nullptr && other != known) return wire::Status::PathIdInUse;
+    if (other == nullptr) paths.push_back(path);
+    else if (other != known && other->owner != owner) return wire::Status::PathIdInUse;
   }
   Duration life = std::min(seconds(direction.lifetime_seconds), kMaxLifetime);
   if (known != nullptr) {
@@ -59,7 +63,7 @@ wire::Status EntryTable::direct(Instant now, const std::string& owner,
   Entry entry;
   entry.id = next_id_++;
   entry.owner = owner;
-  entry.paths = direction.paths;
+  entry.paths = std::move(paths);
   entry.legs[0].key = direction.leg_a.key;
   entry.legs[0].family = direction.leg_a.family;
   entry.legs[1].key = direction.leg_b.key;

@@ -151,7 +151,9 @@ TEST_F(EntryTableTest, PathIdsBelongToOneEntryAndOneOwner) {
   EXPECT_EQ(table.direct(now, "dc", direction(50), effects), wire::Status::Ok);  // again
   EXPECT_EQ(table.direct(now, "other", direction(50), effects), wire::Status::PathIdInUse);
   EXPECT_EQ(table.direct(now, "other", direction(50, 0), effects), wire::Status::PathIdInUse);
-  EXPECT_EQ(table.direct(now, "dc", direction(49), effects), wire::Status::PathIdInUse);
+  wire::RelayDirection overlapping = direction(48);
+  overlapping.paths.push_back({50});
+  EXPECT_EQ(table.direct(now, "other", overlapping, effects), wire::Status::PathIdInUse);
   wire::RelayDirection rekeyed = direction(50);
   rekeyed.leg_b.key = key_of(1);
   EXPECT_EQ(table.direct(now, "dc", rekeyed, effects), wire::Status::PathIdInUse);
@@ -161,6 +163,18 @@ TEST_F(EntryTableTest, PathIdsBelongToOneEntryAndOneOwner) {
   EXPECT_EQ(table.direct(now, "dc", direction(50, 0), effects), wire::Status::Ok);
   EXPECT_EQ(table.size(), 0u);
   EXPECT_FALSE(table.knows({51}));
+}
+
+TEST_F(EntryTableTest, OldPathOfAHandoverStaysInItsEntry) {
+  ASSERT_EQ(table.direct(now, "dc", direction(50), effects), wire::Status::Ok);
+  wire::RelayDirection next = direction(70);
+  next.paths.push_back({50});
+  next.leg_a.key = key_of(0xa9);
+  ASSERT_EQ(table.direct(now, "dc", next, effects), wire::Status::Ok);
+  EXPECT_EQ(table.size(), 2u);
+  EXPECT_EQ(ask(50, wire::Leg::A, mn, 1), EntryTable::RequestResult::Handled);  // the old key
+  ASSERT_EQ(table.direct(now, "dc", direction(70, 0), effects), wire::Status::Ok);
+  EXPECT_TRUE(table.knows({50}));
 }
 
 TEST_F(EntryTableTest, FullTableRefusesNewAndKeepsOld) {
