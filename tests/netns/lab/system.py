@@ -21,80 +21,106 @@ class Host:
 
     def __init__(self, space):
         self.space = space
-        for folder in _FOLDERS:
-            space.give_own_folder(folder)
+        self.folders = {path: space.give_own_folder(path) for path in _FOLDERS}
+        self._starts = 0
+        self.process = None
 
     def ntm(self, *words, timeout=30):
         return self.space.output(core.program("ntm"), *words, timeout=timeout)
 
     def ntm_json(self, *words, timeout=30):
-        return json.loads(self.ntm(*words, "--json", timeout=timeout))
+        """The answer of a daemon; None while it does not answer or refuses."""
+        done = self.space.run(core.program("ntm"), "--json", *words, timeout=timeout, check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def start_program(self, name, *words):
+        """Starts it; a second start (after a stop or kill) gets a log file of its own."""
+        self._starts += 1
+        serial = "" if self._starts == 1 else f"-{self._starts}"
+        self.process = self.space.spawn(name.removeprefix("ntm-") + serial, core.program(name),
+                                        *words)
+
+    def wait_status(self, accept, what, *words, timeout=15):
+        """Waits until the daemon's own status satisfies `accept`; returns that status."""
+        def satisfied():
+            if not self.process.running():
+                raise RuntimeError(f"{self.process.name} of {self.space.name} ended: "
+                                   + self.process.log()[-2000:])
+            status = self.ntm_json(*words)
+            return status if status and accept(status) else None
+        return wait.until(satisfied, timeout, what, interval=0.05)
+
+    def stop(self):
+        self.process.stop()
+
+    def kill(self):
+        """As kill -9 does: nothing is told to anybody."""
+        self.process.kill()
 
 
 class Coordinator(Host):
     """ntm-director with pdns_server as its child."""
 
-    def __init__(self, space, zone, addresses):
+    def __init__(self, space, zone, addresses, resolver):
         super().__init__(space)
         self.zone, self.addresses = zone, addresses
-        self.process = None
         words = [word for address in addresses for word in ("--address", address)]
-        self.ntm("dc", "init", zone, *words)
+        self.parent_records = json.loads(
+            self.ntm("--json", "dc", "init", "--zone", zone, *words))["parent_records"]
+        # The resolver shares DC_MN's machine, so PowerDNS may not take port 53 of all addresses.
+        listen = ", ".join(f'"[{a}]:53"' if ":" in a else f'"{a}:53"' for a in addresses)
+        module = core.program("ntm-director").parent.parent / "lib"
+        config = self.folders["/etc/ntmobile"] / "director.toml"
+        config.write_text(f'resolvers = ["{resolver}"]\n[dns]\nlisten = [{listen}]\n'
+                          f'module_dir = "{module}"\n')
 
     def start(self):
-        self.process = self.space.spawn("director", core.program("ntm-director"), "--with-dns")
-        self.space.wait_listening(PORT, "udp")
+        self.start_program("ntm-director", "--with-dns")
+        self.wait_status(lambda status: True, f"the director of {self.zone}", "dc", "status")
         wait.until(lambda: dns.dig(self.space, self.addresses[0], self.zone, "SOA",
                                    timeout=1)["status"] == "NOERROR", 20, f"DNS of {self.zone}")
 
-    def kill(self):
-        self.process.kill()
-
     def terminal_token(self, name):
-        return self.ntm("dc", "terminal", "add", name).split()[-1]
+        return self.ntm("dc", "terminal", "add", name, "--token-only").strip()
 
     def relay_token(self, name):
-        return self.ntm("dc", "relay", "add", name).split()[-1]
+        return self.ntm("dc", "relay", "add", name, "--token-only").strip()
 
 
 class Relay(Host):
     def __init__(self, space, addresses):
         super().__init__(space)
-        self.process = None
         quoted = ", ".join(f'"{address}"' for address in addresses)
-        (space.lab.logs / f"{space.name}-etc-ntmobile" / "relay.toml").write_text(
-            f"addresses = [{quoted}]\n")
+        (self.folders["/etc/ntmobile"] / "relay.toml").write_text(f"addresses = [{quoted}]\n")
+
+    def start(self):
+        self.start_program("ntm-relay")
+        self.wait_status(lambda status: True, "the relay", "relay", "status")
 
     def join(self, token):
         self.ntm("relay", "join", token)
 
-    def start(self):
-        self.process = self.space.spawn("relay", core.program("ntm-relay"))
-        self.space.wait_listening(PORT, "udp")
+    def wait_attached(self, count):
+        def attached(status):
+            return sum(dc["state"] == "attached" for dc in status["dcs"]) == count
+        return self.wait_status(attached, f"the relay to be attached to {count} DCs", "relay",
+                                "status")
 
 
 class Terminal(Host):
     def __init__(self, space, token):
         super().__init__(space)
-        self.process, self._starts = None, 0
         self.ntm("join", token)
 
     def start(self):
-        self._starts += 1
-        self.process = self.space.spawn(f"terminal{self._starts}", core.program("ntm-terminal"))
-
-    def stop(self):
-        self.process.stop()
+        self.start_program("ntm-terminal")
 
     def status(self):
         return self.ntm_json("status")
 
-    def registered(self):
-        done = self.space.run(core.program("ntm"), "status", "--json", check=False)
-        return done.returncode == 0 and bool(json.loads(done.stdout).get("registered"))
-
     def wait_registered(self, timeout=15):
-        wait.until(self.registered, timeout, f"{self.space.name} to be registered")
+        return self.wait_status(lambda status: status.get("registered"),
+                                f"{self.space.name} to be registered", "status", timeout=timeout)
 
 
 class System:
@@ -110,7 +136,7 @@ class System:
             core.program(name)  # says what to do when one is not built
         if not shutil.which("pdns_server", path="/usr/sbin"):
             raise core.Unusable("pdns_server is missing: run scripts/setup")
-        self._start_infrastructure()
+        self.start_infrastructure()
         self._say("two DCs answer, the relay is attached; starting the terminals")
         self.world.mn.attach("3g")
         self.mn = Terminal(self.world.mn.space, self.dc_mn.terminal_token(MN_NAME))
@@ -121,18 +147,20 @@ class System:
             terminal.wait_registered()
         self._say(f"{MN_NAME} and {CN_NAME} are registered")
 
-    def _start_infrastructure(self):
+    def start_infrastructure(self):
+        """Two DCs and the relay that both use, without terminals."""
         world = self.world
-        self.dc_mn = Coordinator(world.dc_mn, "mn.example",
-                                 [world.address("dc_mn", 4), world.address("dc_mn", 6)])
-        self.dc_cn = Coordinator(world.dc_cn, "cn.example",
-                                 [world.address("dc_cn", 4), world.address("dc_cn", 6)])
+        self.dc_mn, self.dc_cn = (
+            Coordinator(space, zone, [world.address(site, 4), world.address(site, 6)],
+                        world.resolver_address(4))
+            for space, zone, site in ((world.dc_mn, "mn.example", "dc_mn"),
+                                      (world.dc_cn, "cn.example", "dc_cn")))
+        self.relay = Relay(world.rs, [world.address("rs", 4), world.address("rs", 6)])
+        self.relay.start()
         for coordinator in (self.dc_mn, self.dc_cn):
             coordinator.start()
-        self.relay = Relay(world.rs, [world.address("rs", 4), world.address("rs", 6)])
-        for coordinator in (self.dc_mn, self.dc_cn):
-            self.relay.join(coordinator.relay_token(f"rs.{coordinator.zone}"))
-        self.relay.start()
+            self.relay.join(coordinator.relay_token("rs"))
+        self.relay.wait_attached(2)
 
     # Asked by cases.py
 
