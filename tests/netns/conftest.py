@@ -1,4 +1,5 @@
-"""What every netns test gets: the lab package on the path and one running figure 7 per module."""
+"""What every netns test gets: the lab package on the path and one running figure 7 per module.
+The logs of a module stay in /tmp only when one of its tests failed."""
 
 import pathlib
 import sys
@@ -11,6 +12,8 @@ from lab import core, world  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def figure7():
+def figure7(request):
+    failed_before = request.session.testsfailed
     with core.Lab() as lab:
         yield world.Figure7(lab)
+        lab.keep_logs = request.session.testsfailed > failed_before

@@ -46,6 +46,7 @@ def test_nothing_stays_after(number):
         assert "1 namespaces" in done.stdout
     assert _namespaces(prefix) == []
     assert not pathlib.Path(f"/etc/netns/{prefix}victim").exists()
+    assert not list(pathlib.Path("/tmp").glob(prefix + "*"))
 
 
 def test_a_running_lab_is_left_alone_by_another():

@@ -69,7 +69,7 @@ class Lab:
         self.logs.mkdir(parents=True, exist_ok=True)
         self.pcap_dir = pathlib.Path(pcap_dir) if pcap_dir else self.logs
         self.pcap_dir.mkdir(parents=True, exist_ok=True)
-        self._keep_logs = keep_logs
+        self.keep_logs = keep_logs
         self._namespaces, self._processes = [], []
         self._remember()
         atexit.register(self.close)
@@ -109,7 +109,7 @@ class Lab:
                 space.remove()
             self._processes, self._namespaces = [], []
             (_STATE / f"{self.prefix}.json").unlink(missing_ok=True)
-            if not self._keep_logs:
+            if not self.keep_logs:
                 shutil.rmtree(self.logs, ignore_errors=True)
         finally:
             if main:
@@ -122,7 +122,8 @@ class Lab:
     def _remember(self):
         _STATE.mkdir(exist_ok=True)
         pid = os.getpid()
-        state = {"pid": pid, "start_time": _start_time(pid), "logs": str(self.logs)}
+        state = {"pid": pid, "start_time": _start_time(pid), "logs": str(self.logs),
+                 "keep_logs": self.keep_logs}
         (_STATE / f"{self.prefix}.json").write_text(json.dumps(state))
 
     @staticmethod
@@ -153,5 +154,16 @@ def remove_leftovers():
     for state in _STATE.glob("ntm*.json") if _STATE.is_dir() else []:
         match = _NAME.match(state.name)
         if match and not _owner_lives(match.group(1), int(match.group(2))):
+            _remove_logs(match.group(1), state)
             state.unlink(missing_ok=True)
     return removed
+
+
+def _remove_logs(prefix, state):
+    try:
+        known = json.loads(state.read_text())
+    except ValueError:
+        return
+    # Only what mkdtemp made for that run.
+    if not known["keep_logs"] and known["logs"].startswith(f"/tmp/{prefix}"):
+        shutil.rmtree(known["logs"], ignore_errors=True)
