@@ -123,7 +123,7 @@ std::optional<ByteSpan> Receiver::open(Path& path, const Outer& from, ByteSpan d
   std::uint8_t flags = flags_of(datagram);
   std::uint8_t epoch = flags >> wire::kRecordEpochShift;
   Key* key = key_of(path, epoch);
-  if (key == nullptr || (flags & wire::kRecordMustBeZero) != 0) {
+  if (key == nullptr || (flags & wire::kRecordMustBeZero) != 0 || path.forged >= kMaxForged) {
     ++path.forged;
     return std::nullopt;
   }
@@ -135,13 +135,13 @@ std::optional<ByteSpan> Receiver::open(Path& path, const Outer& from, ByteSpan d
     return std::nullopt;
   }
   ntm_replay& window = key->window->state;
-  bool newest = window.any == 0 || counter > window.highest;
+  // A late packet under an older key than the peer uses now moves nothing.
+  bool newest = (window.any == 0 || counter > window.highest) &&
+                (epoch == path.newest_epoch || !key->confirmed);
   if (ntm_replay_accept(&window, counter) == 0) {
     ++path.replayed;
     return std::nullopt;
   }
-  // Of two keys the one put last is the newer; a late packet under the old one moves nothing.
-  newest = newest && key == &path.keys.back();
   if (!key->confirmed) {
     key->confirmed = true;
     path.newest_epoch = epoch;

@@ -22,6 +22,10 @@
 
 namespace ntm::datapath {
 
+// docs/PROTOCOL.md, Inside the tunnel: after so many failed openings a path's keys are worn out
+// (the forgery bound of ChaCha20-Poly1305 at 2^36 attempts is 2^-60).
+constexpr std::uint64_t kMaxForged = std::uint64_t{1} << 36;
+
 struct ReceiverOutput {
   std::vector<InnerDelivery>& packets;  // for the virtual interface; memory: the datagram's
   std::vector<Notice>& notices;         // for the Sender

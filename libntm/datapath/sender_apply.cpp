@@ -111,6 +111,7 @@ void Sender::set_outer(Instant now, Path& path, const Outer& outer,
   if (!same) {
     path.mtu = 0;
     path.unanswered.reset();
+    path.silent_reported = false;  // the new place has its own chance to be silent
     path.tunnel->ring_keep_until = now + kRingGrace;
   }
   path.outer = outer;

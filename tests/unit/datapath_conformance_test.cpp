@@ -1,10 +1,12 @@
 // What every datapath must do, in memory and on a real TUN device alike. The peer is a fake
 // datapath of its own; the suite carries its datagrams.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "libntm/datapath/fake/fake_datapath.hpp"
 #include "libntm/datapath/hold_queue.hpp"
 #include "libntm/datapath/record.hpp"
+#include "libntm/datapath/tun/tun_datapath.hpp"
 #include "libntm/wire/inner_control.hpp"
 #include "tests/unit/datapath_packets.hpp"
 #include "tests/unit/datapath_world.hpp"
@@ -368,6 +370,42 @@ TEST_F(TunOnly, PortInUseSaysWhatToDo) {
   EXPECT_NE(second.error().text.find(std::to_string(taken)), std::string::npos);
   EXPECT_NE(second.error().text.find("choose another port"), std::string::npos);
   EXPECT_EQ(second.error().text.find('\n'), std::string::npos);
+}
+
+TEST_F(TunOnly, EveryFailureToOpenIsOneLineThatSaysWhatToDo) {
+  InterfaceOptions taken;  // ntm0 is the subject's
+  Result<std::unique_ptr<Datapath>> other = make_tun_datapath();
+  ASSERT_TRUE(other);
+  struct Row {
+    const char* what;
+    Result<InterfaceInfo> result;
+    ErrorKind kind;
+    const char* advice;
+  };
+  InterfaceOptions nameless;
+  nameless.name = "a-name-longer-than-15";
+  std::vector<Row> rows;
+  rows.push_back({"in use", (*other)->open_interface(taken), ErrorKind::Conflict,
+                  "choose another interface name"});
+  rows.push_back({"bad name", (*other)->open_interface(nameless), ErrorKind::Invalid,
+                  "use 1 to 15 characters"});
+  // Without privileges: /dev/net/tun may be root's alone, or creating the interface is refused.
+  ASSERT_EQ(::seteuid(65534), 0);
+  InterfaceOptions fresh;
+  fresh.name = "ntm9";
+  rows.push_back({"no privileges", (*other)->open_interface(fresh), ErrorKind::Denied, "as root"});
+  Result<SocketInfo> marked = (*other)->open_socket({Family::V4, {}, 0, 42});
+  ASSERT_EQ(::seteuid(0), 0);
+  for (const Row& row : rows) {
+    ASSERT_FALSE(row.result) << row.what;
+    EXPECT_EQ(row.result.error().kind, row.kind) << row.what;
+    EXPECT_NE(row.result.error().text.find(row.advice), std::string::npos)
+        << row.result.error().text;
+    EXPECT_EQ(row.result.error().text.find('\n'), std::string::npos);
+  }
+  ASSERT_FALSE(marked);
+  EXPECT_NE(marked.error().text.find("CAP_NET_ADMIN"), std::string::npos);
+  EXPECT_TRUE((*other)->open_interface(fresh)) << "what failed left nothing behind";
 }
 
 TEST_F(TunOnly, AddressesOfTheInterfaceChange) {

@@ -282,6 +282,35 @@ TEST_F(FakeDatapathTest, PathFollowsTheNewestPacketAndProvesTheAddress) {
   EXPECT_EQ(a.sent.size(), 20u);
 }
 
+TEST_F(FakeDatapathTest, KeysThatOnlyWaitDoNotStopRoaming) {
+  join();
+  ASSERT_TRUE(a.path.apply(AddKeys{kPath, keys(true, 1)}));
+  advance(seconds(2));
+  b.path.inject_inner(udp_packet(kVirtualB, kVirtualA, 10));
+  a.path.deliver(a.socket.id, {kRealB, 999}, kRealA, b.sent[0].bytes);
+  EXPECT_EQ(a.seen<PathMoved>().size(), 1u);
+  // The peer goes over to the new keys; a late packet under the old ones moves nothing back.
+  b.path.inject_inner(udp_packet(kVirtualB, kVirtualA, 10));
+  ASSERT_TRUE(b.path.apply(AddKeys{kPath, keys(false, 1)}));
+  ASSERT_TRUE(b.path.apply(UseEpoch{kPath, 1}));
+  b.path.inject_inner(udp_packet(kVirtualB, kVirtualA, 10));
+  advance(seconds(2));
+  a.path.deliver(a.socket.id, {kRealB, 999}, kRealA, b.sent[2].bytes);
+  a.path.deliver(a.socket.id, b.endpoint(), kRealA, b.sent[1].bytes);
+  EXPECT_TRUE(a.seen<PathMoved>().empty());
+}
+
+TEST_F(FakeDatapathTest, AMovedPathCanBeSilentAgain) {
+  join();
+  a.path.inject_inner(packet(1));
+  advance(seconds(2));
+  EXPECT_EQ(a.seen<PathSilent>().size(), 1u);
+  ASSERT_TRUE(a.path.apply(MovePath{kPath, Outer{a.socket.id, {kRealC, 7}}, std::nullopt}));
+  a.path.inject_inner(packet(2));
+  advance(seconds(2));
+  EXPECT_EQ(a.seen<PathSilent>().size(), 1u);
+}
+
 TEST_F(FakeDatapathTest, AnOlderPacketFromElsewhereMovesNothing) {
   join();
   advance(seconds(2));
