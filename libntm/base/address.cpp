@@ -4,6 +4,8 @@
 
 #include <charconv>
 
+#include "libntm/base/text.hpp"
+
 namespace ntm {
 
 const char* to_string(Family family) { return family == Family::V4 ? "IPv4" : "IPv6"; }
@@ -146,13 +148,15 @@ bool parse_v4(std::string_view text, Ipv4& out) {
   return text.empty();
 }
 
-// Reads colon-separated groups (the last may be dotted IPv4) into `out`; false on bad syntax.
-bool parse_groups(std::string_view text, Bytes& out) {
+// Reads colon-separated groups into `out`; false on bad syntax. The last one may be dotted IPv4
+// where `ends_address` says that nothing follows (RFC 4291 2.2).
+bool parse_groups(std::string_view text, bool ends_address, Bytes& out) {
   if (text.empty()) return true;
   while (true) {
     std::size_t colon = text.find(':');
     std::string_view part = text.substr(0, colon);
-    if (colon == std::string_view::npos && part.find('.') != std::string_view::npos) {
+    if (ends_address && colon == std::string_view::npos &&
+        part.find('.') != std::string_view::npos) {
       Ipv4 v4;
       if (!parse_v4(part, v4)) return false;
       out.insert(out.end(), v4.raw.begin(), v4.raw.end());
@@ -172,10 +176,11 @@ bool parse_v6(std::string_view text, Ipv6& out) {
   Bytes tail;
   std::size_t gap = text.find("::");
   if (gap == std::string_view::npos) {
-    if (!parse_groups(text, head) || head.size() != 16) return false;
+    if (!parse_groups(text, true, head) || head.size() != 16) return false;
   } else {
     if (text.find("::", gap + 1) != std::string_view::npos) return false;
-    if (!parse_groups(text.substr(0, gap), head) || !parse_groups(text.substr(gap + 2), tail))
+    if (!parse_groups(text.substr(0, gap), false, head) ||
+        !parse_groups(text.substr(gap + 2), true, tail))
       return false;
     if (head.size() + tail.size() > 14) return false;
   }
@@ -191,13 +196,13 @@ Result<IpAddress> parse_address(std::string_view text) {
   if (parse_v4(text, v4)) return IpAddress(v4);
   Ipv6 v6;
   if (parse_v6(text, v6)) return IpAddress(v6);
-  return invalid("'" + std::string(text.substr(0, 60)) + "' is not an IPv4 or IPv6 address");
+  return invalid("'" + printable(as_view(text), 60) + "' is not an IPv4 or IPv6 address");
 }
 
 Result<Endpoint> parse_endpoint(std::string_view text) {
   std::string_view host;
   std::size_t colon = text.rfind(':');
-  std::string shown(text.substr(0, 60));
+  std::string shown = printable(as_view(text), 60);
   if (colon == std::string_view::npos)
     return invalid("'" + shown + "' has no port; write ADDRESS:PORT or [IPV6]:PORT");
   host = text.substr(0, colon);
@@ -215,7 +220,7 @@ Result<Endpoint> parse_endpoint(std::string_view text) {
 
 Result<Prefix> parse_prefix(std::string_view text) {
   std::size_t slash = text.find('/');
-  std::string shown(text.substr(0, 60));
+  std::string shown = printable(as_view(text), 60);
   if (slash == std::string_view::npos) return invalid("'" + shown + "' is not ADDRESS/LENGTH");
   Result<IpAddress> address = parse_address(text.substr(0, slash));
   if (!address) return pass(address.error());

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "libntm/base/text.hpp"
+
 namespace ntm {
 
 namespace {
@@ -32,7 +34,7 @@ bool next_char(std::string_view text, std::size_t& at, char& out) {
 }
 
 tl::unexpected<Error> bad_name(std::string_view text, const char* why) {
-  return invalid("'" + std::string(text.substr(0, 80)) + "' is not a domain name: " + why);
+  return invalid("'" + printable(as_view(text), 80) + "' is not a domain name: " + why);
 }
 
 }  // namespace
