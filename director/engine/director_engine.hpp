@@ -28,6 +28,8 @@ namespace ntm::director {
 constexpr Duration kLease = seconds(180);
 constexpr Duration kKeepAliveInterval = seconds(15);
 constexpr Duration kRelayLease = seconds(60);        // a relay silent that long is not used
+// Short, because a restarted DC is found by it; relays are few and have no battery.
+constexpr Duration kRelayKeepAlive = seconds(5);
 constexpr Duration kDirectionLife = seconds(30);     // state of one set-up
 constexpr Duration kSessionGrace = seconds(30);      // an old session after a new one
 constexpr std::uint32_t kPathLifetimeSeconds = 3600;

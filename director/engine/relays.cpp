@@ -13,7 +13,7 @@ void DirectorEngine::relay_attach(Instant now, exchange::OpenedInit& init,
   wire::RelayAttachResponse out;
   out.counter = request.counter;
   out.observed = datagram.from;
-  out.keep_alive_seconds = static_cast<std::uint32_t>(kKeepAliveInterval.us / 1'000'000);
+  out.keep_alive_seconds = static_cast<std::uint32_t>(kRelayKeepAlive.us / 1'000'000);
   out.control_hint_token = crypto::control_hint_token(config_.reset_secret,
                                                       crypto::key_hash(init.initiator()));
   bool fresh = request.counter > entry.counter;

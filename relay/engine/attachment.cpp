@@ -11,6 +11,7 @@ namespace ntm::relay {
 namespace {
 constexpr std::uint64_t kHandshakeTry = 1;
 constexpr int kLostKeepAlives = 3;
+constexpr Duration kKeepAliveAgain = milliseconds(500);
 constexpr Duration kRetryStart = seconds(2);
 constexpr Duration kRetryMost = seconds(120);
 }  // namespace
@@ -205,7 +206,7 @@ void Attachment::on_timer(Instant now, std::vector<Effect>& effects) {
     attach(now, effects);
     return;
   }
-  if (keep_alive_.deadline() > now) return;
+  if (keep_alive_.deadline() > now && (unanswered_ == 0 || probe_ > now)) return;
   if (unanswered_ >= kLostKeepAlives) {
     attach(now, effects);
     return;
@@ -220,11 +221,15 @@ void Attachment::on_timer(Instant now, std::vector<Effect>& effects) {
   status.capacity = facts_.capacity();
   send(now, wire::ControlMessage(status), effects);
   keep_alive_.sent(now, random_);
+  // A DC that restarted does not know this session and, unlike with terminals, nothing in its
+  // store says where we are: so the first unanswered one is repeated quickly, then we attach anew.
+  probe_ = now + kKeepAliveAgain;
 }
 
 Instant Attachment::next_deadline() const {
   Instant when = std::min(tries_.next_deadline(), retry_);
   if (state_ == State::Attached) when = std::min(when, keep_alive_.deadline());
+  if (state_ == State::Attached && unanswered_ > 0) when = std::min(when, probe_);
   return when;
 }
 

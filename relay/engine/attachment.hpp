@@ -8,8 +8,8 @@
 //   Attaching  HS_RESP Stale                             Attaching with a counter past the stored
 //   Attaching  8 tries unanswered, or refused            Waiting (10 s, growing to 120 s)
 //   Waiting    time over                                 Attaching, at the DC's next address
-//   Attached   keep-alive unanswered 3 times, valid
-//              CTRL_HINT, session worn out               Attaching (the old session still receives)
+//   Attached   keep-alive unanswered 3 times (0.5 s
+//              apart), valid CTRL_HINT, session worn     Attaching (the old session still receives)
 #pragma once
 
 #include <optional>
@@ -101,6 +101,7 @@ class Attachment {
   exchange::KeepAliveTimer keep_alive_;
   std::uint32_t sequence_ = 0;
   int unanswered_ = 0;
+  Instant probe_ = Instant::never();  // when an unanswered keep-alive is repeated
   std::array<Byte, 16> hint_token_{};
   Instant retry_ = Instant::never();
 };

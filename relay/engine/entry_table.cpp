@@ -40,13 +40,14 @@ wire::Status EntryTable::direct(Instant now, const std::string& owner,
     if (known != nullptr) remove(known->id, effects);
     return wire::Status::Ok;
   }
-  // The first Path ID must be free. The others may stand in an older entry of the same pair (a
-  // handover from relay to relay): they stay there, that entry's legs follow the fast path.
+  // The first Path ID must be free. Others may stand in an older entry of the same pair (handover).
   std::vector<PathId> paths;
+  std::vector<PathId> adopts;
   for (PathId path : direction.paths) {
     Entry* other = find(path);
     if (other == nullptr) paths.push_back(path);
     else if (other != known && other->owner != owner) return wire::Status::PathIdInUse;
+    else if (other != known) adopts.push_back(path);
   }
   Duration life = std::min(seconds(direction.lifetime_seconds), kMaxLifetime);
   if (known != nullptr) {
@@ -64,6 +65,7 @@ wire::Status EntryTable::direct(Instant now, const std::string& owner,
   entry.id = next_id_++;
   entry.owner = owner;
   entry.paths = std::move(paths);
+  entry.adopts = std::move(adopts);
   entry.legs[0].key = direction.leg_a.key;
   entry.legs[0].family = direction.leg_a.family;
   entry.legs[1].key = direction.leg_b.key;
@@ -124,6 +126,7 @@ EntryTable::RequestResult EntryTable::request(Instant now, const datapath::Contr
   bool both = other.outer.has_value() && other.consent;
   wire::Leg which = message.leg;
   wire::Leg opposite = which == wire::Leg::A ? wire::Leg::B : wire::Leg::A;
+  if (both) adopt(*entry, effects);
   announce(*entry, effects);
   answer(*entry, which, both, effects);
   // The side that waited with `pending` learns at once that the other arrived.
@@ -154,9 +157,22 @@ void EntryTable::answer(Entry& entry, wire::Leg which, bool ready, std::vector<E
   effects.push_back(SendControl{*leg.outer, std::move(datagram)});
 }
 
+void EntryTable::adopt(Entry& entry, std::vector<Effect>& effects) {
+  for (PathId path : entry.adopts) {
+    Entry* older = find(path);
+    if (older == nullptr || older == &entry || older->data_elsewhere) continue;
+    older->data_elsewhere = true;
+    effects.push_back(datapath::Change(datapath::RemoveRelay{older->paths.front()}));
+  }
+}
+
 void EntryTable::announce(const Entry& entry, std::vector<Effect>& effects) const {
+  if (entry.data_elsewhere) return;
   datapath::PutRelay put;
   put.paths = entry.paths;
+  bool both = true;
+  for (const LegState& leg : entry.legs) both = both && leg.outer && leg.consent;
+  if (both) put.paths.insert(put.paths.end(), entry.adopts.begin(), entry.adopts.end());
   datapath::RelayLegState* out[2] = {&put.a, &put.b};
   for (std::size_t i = 0; i < 2; ++i) {
     const LegState& leg = entry.legs[i];
@@ -224,7 +240,8 @@ Instant EntryTable::next_deadline() const {
 
 void EntryTable::remove(std::uint64_t id, std::vector<Effect>& effects) {
   Entry& entry = entries_.at(id);
-  effects.push_back(datapath::Change(datapath::RemoveRelay{entry.paths.front()}));
+  if (!entry.data_elsewhere)
+    effects.push_back(datapath::Change(datapath::RemoveRelay{entry.paths.front()}));
   for (PathId path : entry.paths) by_path_.erase(path);
   deadlines_.erase({deadline_of_id_.at(id), id});
   deadline_of_id_.erase(id);

@@ -106,6 +106,10 @@ class EntryTable {
     std::uint64_t id = 0;
     std::string owner;
     std::vector<PathId> paths;
+    // Path IDs of the pair's older entry: when both legs of this one are up its data comes here,
+    // because what was sent under the old keys is sent again over the new legs (handover).
+    std::vector<PathId> adopts;
+    bool data_elsewhere = false;  // a younger entry adopted ours: only Tunnel Requests stay
     std::array<LegState, 2> legs;
     Bytes message2;        // from CN's Tunnel Request, handed to MN
     Instant made;
@@ -121,6 +125,7 @@ class EntryTable {
   void bind_leg(Instant now, LegState& leg, const datapath::ControlReceived& from,
                 const wire::TunnelMessage& message);
   void answer(Entry& entry, wire::Leg which, bool ready, std::vector<Effect>& effects);
+  void adopt(Entry& entry, std::vector<Effect>& effects);
   void announce(const Entry& entry, std::vector<Effect>& effects) const;
   void remove(std::uint64_t id, std::vector<Effect>& effects);
   Instant deadline_of(const Entry& entry) const;

@@ -2,26 +2,14 @@
 // doubled, cut, flipped and replayed datagrams do (nothing).
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "libntm/crypto/hash.hpp"
 #include "libntm/crypto/key_schedule.hpp"
 #include "libntm/exchange/handshake.hpp"
 #include "libntm/exchange/requests.hpp"
+#include "tests/unit/exchange_pair.hpp"
 
 namespace ntm::exchange {
 namespace {
-
-class SeededRandom final : public Random {
- public:
-  explicit SeededRandom(std::uint64_t seed) : engine_(seed) {}
-  void fill(ByteSpan out) override {
-    for (Byte& b : out) b = static_cast<Byte>(engine_());
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 class HandshakeTest : public ::testing::TestWithParam<crypto::Suite> {
  protected:
@@ -169,6 +157,16 @@ TEST_P(HandshakeTest, CookieProvesTheSource) {
   EXPECT_TRUE(responder.open(again).has_value());
 }
 
+// A quiet responder rotates late: the cookie of an hour ago is older than two generations.
+TEST_P(HandshakeTest, AnOldCookieDiesThoughNothingHappenedMeanwhile) {
+  HandshakeInitiator initiator(target(), terminal);
+  HandshakeResponder responder(zone, dc, std::nullopt, random);
+  Endpoint source = *parse_endpoint("192.0.2.1:4000");
+  Bytes init = *initiator.start(request, random);
+  Bytes again = *initiator.cookie(*responder.demand_cookie(now, source, init));
+  EXPECT_TRUE(responder.demand_cookie(now + seconds(3600), source, again).has_value());
+}
+
 INSTANTIATE_TEST_SUITE_P(Suites, HandshakeTest,
                          ::testing::Values(crypto::Suite::AesGcm, crypto::Suite::ChaChaPoly));
 
@@ -188,6 +186,29 @@ TEST(SourceLimiter, BurstThenRateBySourcePrefix) {
   }
   EXPECT_NEAR(allowed, 200, 5);  // 10 s at 20 a second
   EXPECT_TRUE(limiter.allow(now, *parse_address("192.0.2.1")));
+}
+
+// A flood must not use up its own refill: each refused datagram would round its share of a token
+// down to nothing, and whoever shares the slot would be shut out as long as the flood lasts.
+TEST(SourceLimiter, AFloodStillGetsItsRate) {
+  SeededRandom random(3);
+  SourceLimiter limiter(random);
+  Instant now{0};
+  IpAddress source = *parse_address("192.0.2.1");
+  int allowed = 0;
+  for (int i = 0; i < 1'000'000; ++i) {
+    now = now + microseconds(10);
+    allowed += limiter.allow(now, source);
+  }
+  EXPECT_NEAR(allowed, 205, 2);  // 10 s at 20 a second and the burst
+}
+
+TEST(SourceLimiter, TheFirstInstantIsNoSpecialCase) {
+  SeededRandom random(3);
+  SourceLimiter limiter(random);
+  int allowed = 0;
+  for (int i = 0; i < 50; ++i) allowed += limiter.allow(Instant{0}, *parse_address("192.0.2.1"));
+  EXPECT_EQ(allowed, SourceLimiter::kBurst);
 }
 
 TEST(Requests, RetransmissionPlan) {

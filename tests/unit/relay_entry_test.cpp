@@ -173,8 +173,23 @@ TEST_F(EntryTableTest, OldPathOfAHandoverStaysInItsEntry) {
   ASSERT_EQ(table.direct(now, "dc", next, effects), wire::Status::Ok);
   EXPECT_EQ(table.size(), 2u);
   EXPECT_EQ(ask(50, wire::Leg::A, mn, 1), EntryTable::RequestResult::Handled);  // the old key
-  ASSERT_EQ(table.direct(now, "dc", direction(70, 0), effects), wire::Status::Ok);
-  EXPECT_TRUE(table.knows({50}));
+  // Once both new legs are up, the old path's data goes over them and not over the old entry.
+  effects.clear();
+  ask(70, wire::Leg::A, mn, 1, 0, {}, 0xa9);
+  EXPECT_EQ(last_put()->paths.size(), 2u);
+  ask(70, wire::Leg::B, cn, 1);
+  ASSERT_NE(last_put(), nullptr);
+  EXPECT_EQ(last_put()->paths.front().value, 70u);
+  EXPECT_EQ(last_put()->paths.back().value, 50u);
+  effects.clear();
+  EXPECT_EQ(ask(50, wire::Leg::A, mn, 2), EntryTable::RequestResult::Handled);
+  EXPECT_EQ(last_put(), nullptr);  // consent only: it takes nothing back
+  ASSERT_EQ(table.direct(now, "dc", direction(50, 0), effects), wire::Status::Ok);
+  for (const Effect& e : effects)
+    if (const datapath::Change* c = std::get_if<datapath::Change>(&e)) {
+      EXPECT_EQ(std::get_if<datapath::RemoveRelay>(c), nullptr);
+    }
+  EXPECT_TRUE(table.knows({70}));
 }
 
 TEST_F(EntryTableTest, FullTableRefusesNewAndKeepsOld) {
