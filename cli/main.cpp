@@ -1,5 +1,6 @@
 // ntm: the one command for people.
 #include "cli/dc_commands.hpp"
+#include "cli/terminal_commands.hpp"
 
 int main(int argc, char** argv) {
   CLI::App app{"ntm: NTMobile for people - terminals, relays and DCs"};
@@ -9,6 +10,7 @@ int main(int argc, char** argv) {
   ntm::cli::Output output;
   int status = 0;
   app.add_flag("--json", output.json, "print JSON for programs");
+  ntm::cli::add_terminal_commands(app, output, status);
   ntm::cli::add_dc_commands(app, output, status);
   ntm::cli::add_relay_commands(app, output, status);
   CLI11_PARSE(app, argc, argv);

@@ -1,0 +1,188 @@
+// Joining and starting touch files and processes of this machine; everything else is one call to
+// the daemon.
+#include "cli/terminal_commands.hpp"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "cli/terminal_views.hpp"
+#include "libntm/host/clock.hpp"
+#include "libntm/host/control_socket.hpp"
+#include "libntm/host/fd.hpp"
+#include "libntm/host/files.hpp"
+#include "terminal/identity.hpp"
+
+namespace ntm::cli {
+
+using nlohmann::json;
+
+namespace {
+
+struct TerminalOptions {
+  terminal::Folders folders;
+  std::string token;
+  std::string name;
+  int count = 3;
+  bool again = false;
+};
+using Shared = std::shared_ptr<TerminalOptions>;
+
+constexpr Duration kStartPatience = seconds(5);
+// The daemon waits 2 s for a path; each ping takes half a second, at worst 2 s.
+constexpr Duration kPingPatience = seconds(30);
+
+// ntm-terminal lies beside ntm, or on the path.
+std::string daemon_program() {
+  char self[4096];
+  ssize_t n = ::readlink("/proc/self/exe", self, sizeof self - 1);
+  if (n > 0) {
+    std::string beside(self, static_cast<std::size_t>(n));
+    beside = beside.substr(0, beside.rfind('/')) + "/ntm-terminal";
+    if (::access(beside.c_str(), X_OK) == 0) return beside;
+  }
+  return "ntm-terminal";
+}
+
+std::vector<std::string> daemon_words(const TerminalOptions& o) {
+  return {daemon_program(), "--config", o.folders.config, "--state", o.folders.state,
+          "--run", o.folders.run};
+}
+
+void exec_words(const std::vector<std::string>& words) {
+  std::vector<char*> arguments;
+  for (const std::string& w : words) arguments.push_back(const_cast<char*>(w.c_str()));
+  arguments.push_back(nullptr);
+  ::execvp(arguments[0], arguments.data());
+  std::fprintf(stderr, "ntm: can't run %s: %s\n", arguments[0],
+               host::system_error_text(errno).c_str());
+  ::_exit(127);
+}
+
+int run_and_wait(const std::vector<std::string>& words) {
+  std::fflush(nullptr);
+  pid_t child = ::fork();
+  if (child == 0) exec_words(words);
+  int status = 0;
+  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 127;
+}
+
+bool daemon_runs(const TerminalOptions& o) {
+  return host::control_call(o.folders.socket(), {{"verb", "status"}}, seconds(2)).has_value();
+}
+
+int run_join(const TerminalOptions& o, const Output& output) {
+  if (daemon_runs(o))
+    return fail_with("ntm-terminal runs with its present name; stop it first: ntm down");
+  host::SystemRandom random;
+  Result<terminal::Identity> made =
+      terminal::create_identity(o.folders, o.token, o.again, random);
+  if (!made) return fail_with(made.error().text);
+  std::vector<std::string> words = daemon_words(o);
+  words.push_back("--enrol");
+  int enrolled = run_and_wait(words);
+  if (enrolled != 0 && enrolled != 3) {
+    // The token is no good; what was written for it would only be in the way of the next one.
+    ::unlink((o.folders.state + "/identity.json").c_str());
+    return 1;
+  }
+  if (output.json) {
+    json out{{"ok", true}, {"name", made->name.text()}, {"zone", made->zone.text()},
+             {"enrolled", enrolled == 0}, {"state", o.folders.state},
+             {"config", o.folders.config_file()}};
+    std::printf("%s\n", out.dump(2).c_str());
+    return 0;
+  }
+  std::printf("This machine is %s in the zone %s.\n", made->name.text().c_str(),
+              made->zone.text().c_str());
+  if (enrolled == 3) std::printf("It will register when its DC can be reached.\n");
+  std::printf("Start it now: ntm up\n");
+  return 0;
+}
+
+int run_up(const TerminalOptions& o, const Output& output) {
+  if (!daemon_runs(o)) {
+    Result<terminal::Identity> identity = terminal::load_identity(o.folders);
+    if (!identity) return fail_with(identity.error().text);
+    // The daemon checks everything once more; its complaint is shown here when it ends early.
+    int ready[2];
+    if (::pipe2(ready, O_CLOEXEC) != 0) return fail_with("can't start a process");
+    std::fflush(nullptr);
+    pid_t child = ::fork();
+    if (child == 0) {
+      ::setsid();
+      host::Fd null(::open("/dev/null", O_RDWR));
+      ::dup2(null.get(), 0);
+      ::dup2(null.get(), 1);
+      exec_words(daemon_words(o));
+    }
+    Instant until = host::monotonic_now() + kStartPatience;
+    while (!daemon_runs(o)) {
+      int status = 0;
+      if (child < 0 || ::waitpid(child, &status, WNOHANG) == child)
+        return fail_with("ntm-terminal did not start");
+      if (host::monotonic_now() >= until)
+        return fail_with("ntm-terminal does not answer after 5 s; see its log");
+      ::usleep(20'000);
+    }
+  }
+  return call_daemon(o.folders.socket(), {{"verb", "status"}}, output, show_status);
+}
+
+CLI::App* add_verb(CLI::App& app, const Shared& o, const char* name, const char* about) {
+  CLI::App* verb = app.add_subcommand(name, about);
+  verb->add_option("--config", o->folders.config, "folder of terminal.toml, or the file");
+  verb->add_option("--state", o->folders.state, "folder of keys and state");
+  verb->add_option("--run", o->folders.run, "folder of the control socket");
+  return verb;
+}
+
+}  // namespace
+
+void add_terminal_commands(CLI::App& app, const Output& output, int& status) {
+  Shared o = std::make_shared<TerminalOptions>();
+  CLI::App* join = add_verb(app, o, "join", "make this machine a terminal, with a token of its DC");
+  join->add_option("TOKEN", o->token, "printed by: ntm dc terminal add NAME")->required();
+  join->add_flag("--again", o->again, "replace the name that this machine has");
+  join->callback([o, &output, &status] { status = run_join(*o, output); });
+
+  add_verb(app, o, "up", "start the terminal")->callback([o, &output, &status] {
+    status = run_up(*o, output);
+  });
+  add_verb(app, o, "down", "leave the network and stop the terminal")
+      ->callback([o, &output, &status] {
+        status = call_daemon(o->folders.socket(), {{"verb", "down"}}, output,
+                             [](const json&) { std::printf("down\n"); });
+      });
+  add_verb(app, o, "status", "how this terminal is connected")->callback([o, &output, &status] {
+    status = call_daemon(o->folders.socket(), {{"verb", "status"}}, output, show_status);
+  });
+
+  CLI::App* ping = add_verb(app, o, "ping", "round trips through the tunnel to a terminal");
+  ping->add_option("NAME", o->name, "the terminal's name")->required();
+  ping->add_option("-n,--count", o->count, "how many")->capture_default_str();
+  ping->callback([o, &output, &status] {
+    status = call_daemon(o->folders.socket(),
+                         {{"verb", "ping"}, {"name", o->name}, {"count", o->count}}, output,
+                         show_ping, kPingPatience);
+  });
+  CLI::App* lookup = add_verb(app, o, "lookup", "a terminal's NTM records, in words");
+  lookup->add_option("NAME", o->name, "the terminal's name")->required();
+  lookup->callback([o, &output, &status] {
+    status = call_daemon(o->folders.socket(), {{"verb", "lookup"}, {"name", o->name}}, output,
+                         show_lookup);
+  });
+  CLI::App* forget = add_verb(app, o, "forget", "drop the pinned key of a peer that changed it");
+  forget->add_option("NAME", o->name, "the peer's name")->required();
+  forget->callback([o, &output, &status] {
+    status = call_daemon(o->folders.socket(), {{"verb", "forget"}, {"name", o->name}}, output,
+                         [](const json&) { std::printf("forgotten\n"); });
+  });
+}
+
+}  // namespace ntm::cli
