@@ -159,6 +159,7 @@ void DcNode::crash() {
   ++life_;
   store_.completions();
   tags_.clear();
+  writes_.clear();
 }
 
 void DcNode::restart() {
@@ -183,22 +184,8 @@ void DcNode::run() {
           local = any_of(world_.net.addresses(host_), send->to.family());
         world_.net.send(host_, {local, kPort}, send->to, send->datagram);
       } else if (director::StoreWrite* write = std::get_if<director::StoreWrite>(&effect)) {
-        std::optional<store::BatchId> id = store_.submit(write->batch);
-        assert(id.has_value());
-        tags_[id->value] = write->tag;
-        // A commit takes a moment: the acknowledgement must not be before it.
-        world_.sim.after(milliseconds(1), [this, life] {
-          if (life != life_) return;
-          for (const store::Completion& completion : store_.completions()) {
-            std::map<std::uint64_t, std::uint64_t>::iterator tag =
-                tags_.find(completion.batch.value);
-            if (tag == tags_.end()) continue;
-            std::uint64_t value = tag->second;
-            tags_.erase(tag);
-            engine_->store_completed(world_.sim.now(), wall(world_.sim.now()), value, completion);
-          }
-          run();
-        });
+        writes_.push_back(std::move(*write));
+        submit_waiting();
       } else if (director::ResolveDc* resolve = std::get_if<director::ResolveDc>(&effect)) {
         world_.sim.after(world_.dns_delay, [this, life, zone = resolve->zone] {
           if (life != life_) return;
@@ -216,6 +203,29 @@ void DcNode::run() {
     }
   }
   arm();
+}
+
+void DcNode::submit_waiting() {
+  std::uint64_t life = life_;
+  while (!writes_.empty()) {
+    std::optional<store::BatchId> id = store_.submit(writes_.front().batch);
+    if (!id) return;
+    tags_[id->value] = writes_.front().tag;
+    writes_.pop_front();
+    // A commit takes a moment: the acknowledgement must not be before it.
+    world_.sim.after(milliseconds(1), [this, life] {
+      if (life != life_) return;
+      for (const store::Completion& completion : store_.completions()) {
+        std::map<std::uint64_t, std::uint64_t>::iterator tag = tags_.find(completion.batch.value);
+        if (tag == tags_.end()) continue;
+        std::uint64_t value = tag->second;
+        tags_.erase(tag);
+        engine_->store_completed(world_.sim.now(), wall(world_.sim.now()), value, completion);
+      }
+      submit_waiting();
+      run();
+    });
+  }
 }
 
 void DcNode::arm() {

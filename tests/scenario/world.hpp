@@ -70,7 +70,9 @@ class DcNode {
   HostId host_;
   std::uint64_t next_id_ = 1;
   std::unique_ptr<director::DirectorEngine> engine_;
+  void submit_waiting();
   std::map<std::uint64_t, std::uint64_t> tags_;  // batch -> tag
+  std::deque<director::StoreWrite> writes_;      // the store takes 16 batches at a time
   Instant armed_ = Instant::never();
   std::uint64_t life_ = 0;  // events of a former life are ignored
 };
