@@ -1,0 +1,2 @@
+ntm_test(unit director_policy_test SOURCES director_policy_test.cpp DEPS ntm_director_engine)
+ntm_test(unit director_setup_test SOURCES director_setup_test.cpp DEPS ntm_director_setup)
