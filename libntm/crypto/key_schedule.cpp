@@ -170,4 +170,15 @@ bool verify_tunnel_mac(const Key16& key, ByteView datagram) {
   return equal_secret(ByteView(mac.data(), 16), datagram.last(wire::kTunnelMac));
 }
 
+void append_tunnel_mac(HmacKey& key, Bytes& datagram) {
+  Mac16 mac = key.mac16({datagram});
+  datagram.insert(datagram.end(), mac.begin(), mac.end());
+}
+
+bool verify_tunnel_mac(HmacKey& key, ByteView datagram) {
+  if (datagram.size() < wire::kTunnelMac) return false;
+  return equal_secret(key.mac16({datagram.first(datagram.size() - wire::kTunnelMac)}),
+                      datagram.last(wire::kTunnelMac));
+}
+
 }  // namespace ntm::crypto

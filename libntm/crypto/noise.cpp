@@ -2,6 +2,7 @@
 #include "libntm/crypto/noise.hpp"
 
 #include <algorithm>
+#include <cassert>
 
 #include "libntm/crypto/aead.hpp"
 #include "libntm/crypto/hash.hpp"
@@ -11,10 +12,7 @@ namespace ntm::crypto {
 namespace {
 
 std::string protocol_name(NoisePattern pattern, Suite suite) {
-  std::string name = "Noise_IK";
-  if (pattern == NoisePattern::IKpsk1) name += "psk1";
-  if (pattern == NoisePattern::IKpsk2) name += "psk2";
-  name += "_25519_";
+  std::string name = std::string("Noise_") + to_string(pattern) + "_25519_";
   name += suite == Suite::AesGcm ? "AESGCM" : "ChaChaPoly";
   return name + "_SHA256";
 }
@@ -43,6 +41,19 @@ void noise_hkdf(const Key32& chaining, ByteView input, std::initializer_list<Key
 
 }  // namespace
 
+const char* to_string(NoisePattern pattern) {
+  switch (pattern) {
+    case NoisePattern::IK: return "IK";
+    case NoisePattern::IKpsk1: return "IKpsk1";
+    case NoisePattern::IKpsk2: return "IKpsk2";
+  }
+  return "?";
+}
+
+const char* to_string(NoiseRole role) {
+  return role == NoiseRole::Initiator ? "initiator" : "responder";
+}
+
 Noise::Noise(NoisePattern pattern, Suite suite, NoiseRole role, ByteView prologue,
              const KeyPair& local, const PublicKey& remote)
     : pattern_(pattern), suite_(suite), role_(role), static_(local), remote_(remote) {
@@ -55,6 +66,13 @@ Noise::Noise(NoisePattern pattern, Suite suite, NoiseRole role, ByteView prologu
   mix_hash(prologue);
   // The responder's static key is the pre-message of IK.
   mix_hash(role == NoiseRole::Initiator ? remote_.view() : static_.public_key.view());
+}
+
+// The state is Dead from here until the step has succeeded.
+bool Noise::leave(NoiseRole role, Step from) {
+  bool in_order = role_ == role && step_ == from;
+  step_ = Step::Dead;
+  return in_order;
 }
 
 void Noise::mix_hash(ByteView data) { hash_ = sha256({hash_, data}); }
@@ -84,6 +102,12 @@ Result<void> Noise::mix_dh(const Key32& secret, const PublicKey& peer) {
   return {};
 }
 
+Result<void> Noise::mix_static(const std::optional<Key32>& shared) {
+  if (!shared) return mix_dh(static_.secret, remote_);
+  mix_key(shared->view());
+  return {};
+}
+
 void Noise::mix_ephemeral(ByteView e) {
   mix_hash(e);
   // In PSK patterns the ephemeral is mixed into the key as well (specification 9.2).
@@ -109,23 +133,27 @@ Result<Bytes> Noise::decrypt_and_hash(ByteView sealed) {
 }
 
 Result<Bytes> Noise::write_message1(const KeyPair& ephemeral, ByteView payload,
-                                    const std::optional<Key32>& psk) {
+                                    const std::optional<Key32>& psk,
+                                    const std::optional<Key32>& static_shared) {
+  if (!leave(NoiseRole::Initiator, Step::Start)) return refused("message 1 out of order");
   ephemeral_ = ephemeral;
   Writer out(96 + payload.size());
   out.bytes(ephemeral_.public_key.view());
   mix_ephemeral(ephemeral_.public_key.view());
   if (Result<void> es = mix_dh(ephemeral_.secret, remote_); !es) return pass(es.error());
   out.bytes(encrypt_and_hash(static_.public_key.view()));
-  if (Result<void> ss = mix_dh(static_.secret, remote_); !ss) return pass(ss.error());
+  if (Result<void> ss = mix_static(static_shared); !ss) return pass(ss.error());
   if (pattern_ == NoisePattern::IKpsk1) {
     if (!psk) return refused("no PSK");
     mix_key_and_hash(*psk);
   }
   out.bytes(encrypt_and_hash(payload));
+  step_ = Step::Sent;
   return out.take();
 }
 
 Result<PublicKey> Noise::read_static(ByteView ephemeral, ByteView encrypted_static) {
+  if (!leave(NoiseRole::Responder, Step::Start)) return refused("message 1 out of order");
   if (ephemeral.size() != 32 || encrypted_static.size() != 48) return refused("wrong length");
   std::copy(ephemeral.begin(), ephemeral.end(), remote_ephemeral_.raw.begin());
   mix_ephemeral(ephemeral);
@@ -133,20 +161,26 @@ Result<PublicKey> Noise::read_static(ByteView ephemeral, ByteView encrypted_stat
   Result<Bytes> key = decrypt_and_hash(encrypted_static);
   if (!key) return pass(key.error());
   std::copy(key->begin(), key->end(), remote_.raw.begin());
+  step_ = Step::Named;
   return remote_;
 }
 
-Result<Bytes> Noise::read_payload(ByteView encrypted_payload, const std::optional<Key32>& psk) {
-  if (Result<void> ss = mix_dh(static_.secret, remote_); !ss) return pass(ss.error());
+Result<Bytes> Noise::read_payload(ByteView encrypted_payload, const std::optional<Key32>& psk,
+                                  const std::optional<Key32>& static_shared) {
+  if (!leave(NoiseRole::Responder, Step::Named)) return refused("payload 1 out of order");
+  if (Result<void> ss = mix_static(static_shared); !ss) return pass(ss.error());
   if (pattern_ == NoisePattern::IKpsk1) {
     if (!psk) return refused("no PSK");
     mix_key_and_hash(*psk);
   }
-  return decrypt_and_hash(encrypted_payload);
+  Result<Bytes> payload = decrypt_and_hash(encrypted_payload);
+  if (payload) step_ = Step::Read;
+  return payload;
 }
 
 Result<Bytes> Noise::write_message2(const KeyPair& ephemeral, ByteView payload,
                                     const std::optional<Key32>& psk) {
+  if (!leave(NoiseRole::Responder, Step::Read)) return refused("message 2 out of order");
   ephemeral_ = ephemeral;
   Writer out(48 + payload.size());
   out.bytes(ephemeral_.public_key.view());
@@ -158,10 +192,12 @@ Result<Bytes> Noise::write_message2(const KeyPair& ephemeral, ByteView payload,
     mix_key_and_hash(*psk);
   }
   out.bytes(encrypt_and_hash(payload));
+  step_ = Step::Done;
   return out.take();
 }
 
 Result<Bytes> Noise::read_message2(ByteView message, const std::optional<Key32>& psk) {
+  if (!leave(NoiseRole::Initiator, Step::Sent)) return refused("message 2 out of order");
   if (message.size() < 32 + kTag) return refused("message 2 is too short");
   ByteView e = message.first(32);
   std::copy(e.begin(), e.end(), remote_ephemeral_.raw.begin());
@@ -172,10 +208,13 @@ Result<Bytes> Noise::read_message2(ByteView message, const std::optional<Key32>&
     if (!psk) return refused("no PSK");
     mix_key_and_hash(*psk);
   }
-  return decrypt_and_hash(message.subspan(32));
+  Result<Bytes> payload = decrypt_and_hash(message.subspan(32));
+  if (payload) step_ = Step::Done;
+  return payload;
 }
 
 NoiseOutput Noise::split() const {
+  assert(step_ == Step::Done);
   NoiseOutput out;
   noise_hkdf(chaining_, {}, {&out.initiator_to_responder, &out.responder_to_initiator});
   out.chaining_key = chaining_;

@@ -4,6 +4,7 @@
 
 #include "libntm/base/bytes.hpp"
 #include "libntm/base/secret.hpp"
+#include "libntm/crypto/hash.hpp"
 
 namespace ntm::crypto {
 
@@ -11,5 +12,9 @@ namespace ntm::crypto {
 void append_tunnel_mac(const Key16& key, Bytes& datagram);
 // Over the whole datagram with its MAC at the end.
 bool verify_tunnel_mac(const Key16& key, ByteView datagram);
+
+// The same for a key that stays (a relay's leg).
+void append_tunnel_mac(HmacKey& key, Bytes& datagram);
+bool verify_tunnel_mac(HmacKey& key, ByteView datagram);
 
 }  // namespace ntm::crypto

@@ -1,0 +1,1 @@
+ntm_test(unit crypto_test SOURCES crypto_test.cpp DEPS ntm_crypto)
