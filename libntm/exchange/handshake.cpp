@@ -2,8 +2,8 @@
 #include "libntm/exchange/handshake.hpp"
 
 #include <algorithm>
+#include <cassert>
 
-#include "libntm/crypto/hash.hpp"
 #include "libntm/crypto/key_schedule.hpp"
 
 namespace ntm::exchange {
@@ -39,13 +39,6 @@ void put_macs(Bytes& datagram, const PublicKey& responder, ByteView cookie) {
   std::size_t mac2_at = datagram.size() - 16;
   std::array<Byte, 16> mac2 = mac16(cookie, {ByteView(datagram).first(mac2_at)});
   std::copy(mac2.begin(), mac2.end(), datagram.begin() + static_cast<std::ptrdiff_t>(mac2_at));
-}
-
-bool mac1_fits(ByteView datagram, const PublicKey& responder) {
-  std::size_t mac1_at = datagram.size() - wire::kMac1FromEnd;
-  std::array<Byte, 16> mac1 =
-      mac16(crypto::mac1_key(responder).view(), {datagram.first(mac1_at)});
-  return crypto::equal_secret(mac1, datagram.subspan(mac1_at, 16));
 }
 
 }  // namespace
@@ -133,7 +126,8 @@ Result<Bytes> HandshakeInitiator::cookie(ByteView datagram) {
 
 void CookieJar::rotate(Instant now) {
   if (any_ && now - since_ < kCookieRotation) return;
-  if (any_) previous_ = current_;
+  // After a silence of two periods the secret of before is no longer the last but one.
+  if (any_ && now - since_ < kCookieRotation * 2) previous_ = current_;
   else random_.fill(previous_.span());
   random_.fill(current_.span());
   since_ = now;
@@ -158,11 +152,24 @@ std::array<Byte, 16> CookieJar::previous(const Endpoint& source) const {
 
 HandshakeResponder::HandshakeResponder(const Name& zone, const crypto::KeyPair& current,
                                        const std::optional<crypto::KeyPair>& next, Random& random)
-    : zone_(zone), current_(current), next_(next), random_(random), cookies_(random) {}
+    : zone_(zone), current_(current), random_(random), cookies_(random) {
+  if (next) next_.emplace(*next);
+}
 
-const crypto::KeyPair* HandshakeResponder::key_for(ByteView hint) const {
-  if (equal(hint, crypto::key_hash(current_.public_key))) return &current_;
-  if (next_ && equal(hint, crypto::key_hash(next_->public_key))) return &*next_;
+HandshakeResponder::OwnKey::OwnKey(const crypto::KeyPair& own)
+    : pair(own),
+      hint(crypto::key_hash(own.public_key)),
+      mac1(crypto::mac1_key(own.public_key).view()) {}
+
+bool HandshakeResponder::OwnKey::made_mac1_of(ByteView datagram) const {
+  std::size_t mac1_at = datagram.size() - wire::kMac1FromEnd;
+  return crypto::equal_secret(mac1.mac16({datagram.first(mac1_at)}),
+                              datagram.subspan(mac1_at, 16));
+}
+
+const HandshakeResponder::OwnKey* HandshakeResponder::key_for(ByteView hint) const {
+  if (equal(hint, current_.hint)) return &current_;
+  if (next_ && equal(hint, next_->hint)) return &*next_;
   return nullptr;
 }
 
@@ -170,12 +177,13 @@ bool HandshakeResponder::is_for_us(ByteView datagram) const {
   if (datagram.size() < wire::kHandshakeInitMin || datagram.size() > wire::kMaxControlDatagram)
     return false;
   if (wire::datagram_type(datagram) != wire::DatagramType::HandshakeInit) return false;
-  const crypto::KeyPair* key = key_for(datagram.subspan(12, 8));
-  return key != nullptr && mac1_fits(datagram, key->public_key);
+  const OwnKey* key = key_for(datagram.subspan(12, 8));
+  return key != nullptr && key->made_mac1_of(datagram);
 }
 
 std::optional<Bytes> HandshakeResponder::demand_cookie(Instant now, const Endpoint& source,
                                                        ByteView datagram) {
+  assert(datagram.size() >= wire::kHandshakeInitMin);
   std::array<Byte, 16> cookie = cookies_.make(now, source);
   ByteView mac2 = datagram.last(16);
   ByteView covered = datagram.first(datagram.size() - 16);
@@ -187,8 +195,8 @@ std::optional<Bytes> HandshakeResponder::demand_cookie(Instant now, const Endpoi
   wire::CookieMessage message;
   message.receiver = {Reader(datagram.subspan(4, 8)).u64()};
   random_.fill(message.salt);
-  const crypto::KeyPair* key = key_for(datagram.subspan(12, 8));
-  const PublicKey& ours = key ? key->public_key : current_.public_key;
+  const OwnKey* key = key_for(datagram.subspan(12, 8));
+  const PublicKey& ours = key ? key->pair.public_key : current_.pair.public_key;
   crypto::DirectionKeys keys = crypto::cookie_keys(ours, message.salt);
   crypto::Aead aead(crypto::Suite::AesGcm, crypto::Aead::Use::Seal, keys.key, keys.iv);
   ByteView mac1 = datagram.subspan(datagram.size() - wire::kMac1FromEnd, 16);
@@ -201,18 +209,20 @@ Result<OpenedInit> HandshakeResponder::open(ByteView datagram) const {
   if (!message) return pass(message.error());
   std::optional<crypto::Suite> suite = crypto::suite_from(message->suite);
   if (!suite) return denied("an unknown suite");
-  const crypto::KeyPair* key = key_for(message->responder_hint);
-  if (key == nullptr || !mac1_fits(datagram, key->public_key))
+  const OwnKey* key = key_for(message->responder_hint);
+  if (key == nullptr || !key->made_mac1_of(datagram))
     return denied("not for one of our keys");
   crypto::Noise noise(noise_pattern(message->pattern), *suite, crypto::NoiseRole::Responder,
-                      control_prologue(*suite, zone_), *key, {});
+                      control_prologue(*suite, zone_), key->pair, {});
   Result<PublicKey> initiator = noise.read_static(message->ephemeral, message->encrypted_static);
   if (!initiator) return pass(initiator.error());
-  return OpenedInit(std::move(*message), std::move(noise), *suite, datagram.size());
+  return OpenedInit(std::move(*message), std::move(noise), *suite, key->pair.public_key,
+                    datagram.size());
 }
 
-Result<Bytes> OpenedInit::read_payload(const std::optional<Key32>& psk) {
-  return noise_.read_payload(message_.encrypted_payload, psk);
+Result<Bytes> OpenedInit::read_payload(const std::optional<Key32>& psk,
+                                       const std::optional<Key32>& static_shared) {
+  return noise_.read_payload(message_.encrypted_payload, psk, static_shared);
 }
 
 Result<OpenedInit::Answer> OpenedInit::respond(ByteView payload, SessionId local, Random& random,
@@ -235,15 +245,20 @@ Result<OpenedInit::Answer> OpenedInit::respond(ByteView payload, SessionId local
                                              suite_, noise_.split(), false, now)};
 }
 
+SourceLimiter::SourceLimiter(Random& random) : salt_(random.u64()), slots_(kSlots) {}
+
 bool SourceLimiter::allow(Instant now, const IpAddress& source) {
   ByteView key = source.is_v4() ? source.view() : source.view().first(8);
   std::uint64_t hash = salt_ ^ 0xcbf29ce484222325ull;
   for (Byte b : key) hash = (hash ^ b) * 0x100000001b3ull;
   Slot& slot = slots_[(hash ^ (hash >> 32)) % kSlots];
-  std::int64_t gained = (now.us - slot.us) * kPerSecond / 1000;
-  slot.millis = slot.us == 0 ? kBurst * 1000
-                             : std::min<std::int64_t>(kBurst * 1000, slot.millis + gained);
-  slot.us = now.us;
+  // Only whole thousandths are taken, and the clock moves on by just what they stand for: else a
+  // source faster than one datagram in 50 us would round its whole refill away.
+  constexpr std::int64_t kUsPerMilli = 1000 / kPerSecond;
+  static_assert(kUsPerMilli * kPerSecond == 1000);
+  std::int64_t gained = (now.us - slot.us) / kUsPerMilli;
+  slot.us += gained * kUsPerMilli;
+  slot.millis = std::min<std::int64_t>(kBurst * 1000, slot.millis + gained);
   if (slot.millis < 1000) return false;
   slot.millis -= 1000;
   return true;

@@ -1,10 +1,10 @@
 // The Noise IK / IKpsk1 handshakes of control sessions: HS_INIT, HS_RESP, COOKIE
-// (docs/PROTOCOL.md 3 and 8).
+// (docs/PROTOCOL.md 3 and 9).
 //
 // Responder order, so that a stranger costs as little as possible and nothing is allocated for
 // him: length and type -> mac1 (keyed by our public key) -> source limit -> under load: cookie
 // (mac2) -> one DH opens enc(s) -> the owner decides whether this key or token is known -> the
-// rest. All state up to there is on the stack of the caller.
+// rest. What is decoded up to there is freed when the step fails; nothing is kept for him.
 #pragma once
 
 #include <optional>
@@ -14,6 +14,7 @@
 #include "libntm/base/random.hpp"
 #include "libntm/base/result.hpp"
 #include "libntm/base/time.hpp"
+#include "libntm/crypto/hash.hpp"
 #include "libntm/crypto/noise.hpp"
 #include "libntm/exchange/session.hpp"
 #include "libntm/wire/framing.hpp"
@@ -59,7 +60,8 @@ class HandshakeInitiator {
 // ---- responder -------------------------------------------------------------------------------
 
 // Cookies prove that a source address can receive. Stateless: MAC of address and port under a
-// secret that rotates every 120 s; the last two are valid.
+// secret that rotates every 120 s; the last two are valid, so a cookie lives 120 to 240 s. Rotation
+// happens in make(); previous() belongs right after it.
 class CookieJar {
  public:
   explicit CookieJar(Random& random) : random_(random) {}
@@ -84,24 +86,34 @@ class OpenedInit {
   wire::Pattern pattern() const { return message_.pattern; }
   TokenId token() const { return message_.token; }
   SessionId remote_session() const { return message_.sender; }
-  // The control message; `psk` for IKpsk1. Once.
-  Result<Bytes> read_payload(const std::optional<Key32>& psk);
+  // The key of ours that it was made for: current or next.
+  const PublicKey& responder() const { return responder_; }
+  // The control message; `psk` for IKpsk1. Once. `static_shared` = x25519(our key, initiator()),
+  // if the owner keeps it for this peer: saves one of the four DHs of a handshake.
+  Result<Bytes> read_payload(const std::optional<Key32>& psk,
+                             const std::optional<Key32>& static_shared = std::nullopt);
 
   struct Answer {
     Bytes datagram;
     Session session;
   };
-  // HS_RESP with this payload and the session. `local` must be unused at the responder.
+  // HS_RESP with this payload and the session, once read_payload() has succeeded. `local` must be
+  // unused at the responder.
   Result<Answer> respond(ByteView payload, SessionId local, Random& random, Instant now);
 
  private:
   friend class HandshakeResponder;
   OpenedInit(wire::HandshakeInit message, crypto::Noise noise, crypto::Suite suite,
-             std::size_t size)
-      : message_(std::move(message)), noise_(std::move(noise)), suite_(suite), size_(size) {}
+             const PublicKey& responder, std::size_t size)
+      : message_(std::move(message)),
+        noise_(std::move(noise)),
+        suite_(suite),
+        responder_(responder),
+        size_(size) {}
   wire::HandshakeInit message_;
   crypto::Noise noise_;
   crypto::Suite suite_;
+  PublicKey responder_;
   std::size_t size_;  // of the HS_INIT: the answer may not be longer
 };
 
@@ -115,33 +127,42 @@ class HandshakeResponder {
   // with several zones is chosen by it.
   bool is_for_us(ByteView datagram) const;
   // COOKIE for this HS_INIT (never longer than it), or nullopt if mac2 is valid for the source.
+  // Only for a datagram that is_for_us().
   std::optional<Bytes> demand_cookie(Instant now, const Endpoint& source, ByteView datagram);
   // The one DH that opens enc(s).
   Result<OpenedInit> open(ByteView datagram) const;
 
  private:
-  const crypto::KeyPair* key_for(ByteView hint) const;
+  // A key pair with what every HS_INIT asks of it, made once.
+  struct OwnKey {
+    explicit OwnKey(const crypto::KeyPair& own);
+    bool made_mac1_of(ByteView datagram) const;
+    crypto::KeyPair pair;
+    std::array<Byte, 8> hint;
+    mutable crypto::HmacKey mac1;  // keeps no more than scratch space between calls
+  };
+  const OwnKey* key_for(ByteView hint) const;
   Name zone_;
-  crypto::KeyPair current_;
-  std::optional<crypto::KeyPair> next_;
+  OwnKey current_;
+  std::optional<OwnKey> next_;
   Random& random_;
   CookieJar cookies_;
 };
 
 // Token buckets per source (IPv4 /32, IPv6 /64): 20 a second, burst 5, in a fixed table of 4096
-// slots x 24 bytes = 96 KB. Two sources in one slot share it: never more, sometimes less.
+// slots x 16 bytes = 64 KB. Two sources in one slot share it: never more, sometimes less.
 class SourceLimiter {
  public:
   static constexpr std::size_t kSlots = 4096;
   static constexpr int kPerSecond = 20;
   static constexpr int kBurst = 5;
-  explicit SourceLimiter(Random& random) : salt_(random.u64()), slots_(kSlots) {}
+  explicit SourceLimiter(Random& random);
   bool allow(Instant now, const IpAddress& source);
 
  private:
   struct Slot {
-    std::int64_t us = 0;      // time of the last refill
-    std::int64_t millis = 0;  // tokens x 1000
+    std::int64_t us = 0;                   // up to here the refill is counted
+    std::int64_t millis = kBurst * 1000;  // tokens x 1000
   };
   std::uint64_t salt_;
   std::vector<Slot> slots_;

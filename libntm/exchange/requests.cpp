@@ -2,6 +2,7 @@
 #include "libntm/exchange/requests.hpp"
 
 #include <algorithm>
+#include <cassert>
 
 namespace ntm::exchange {
 
@@ -19,15 +20,16 @@ Duration RttEstimator::first_timeout() const {
 void AnswerCache::trim(Instant now) {
   while (!by_age_.empty() &&
          (by_age_.begin()->first + kKeep <= now || answers_.size() > limit_)) {
-    std::map<Key, Answer>::iterator it = answers_.find(by_age_.begin()->second);
-    // A key that was put again has a younger entry of its own.
-    if (it != answers_.end() && it->second.made == by_age_.begin()->first) answers_.erase(it);
+    answers_.erase(by_age_.begin()->second);
     by_age_.erase(by_age_.begin());
   }
+  assert(by_age_.size() == answers_.size());
 }
 
 void AnswerCache::put(Instant now, const PublicKey& peer, RequestId request, Bytes answer) {
   Key key{peer, request.value};
+  std::map<Key, Answer>::iterator old = answers_.find(key);
+  if (old != answers_.end()) by_age_.erase({old->second.made, key});
   answers_[key] = {std::move(answer), now};
   by_age_.emplace(now, key);
   trim(now);

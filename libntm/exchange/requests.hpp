@@ -5,7 +5,7 @@
 
 #include <map>
 #include <optional>
-#include <unordered_map>
+#include <set>
 #include <vector>
 
 #include "libntm/base/bytes.hpp"
@@ -137,8 +137,9 @@ class AnswerCache {
   using Key = std::pair<PublicKey, std::uint64_t>;
   void trim(Instant now);
   std::size_t limit_;
+  // Invariant: one entry of by_age_ for each answer, so the bound holds for both.
   std::map<Key, Answer> answers_;
-  std::multimap<Instant, Key> by_age_;
+  std::set<std::pair<Instant, Key>> by_age_;
 };
 
 // When the next keep-alive is due: 15 s to start with, 0.8 x the measured mapping lifetime after
