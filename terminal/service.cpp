@@ -153,7 +153,11 @@ Result<void> Service::open_stub() {
   dns::StubOptions options;
   options.listen = configuration_.dns_listen;
   options.upstream = configuration_.dns_upstream;
-  if (options.upstream.empty()) options.upstream = dns::system_servers(folders_.state);
+  if (options.upstream.empty()) {
+    servers_watch_.emplace(folders_.state);
+    (void)servers_watch_->changed();
+    options.upstream = dns::system_servers(folders_.state);
+  }
   if (options.upstream.empty())
     host::log_warning("no resolver is configured; set dns.upstream or /etc/resolv.conf");
   options.zone = identity_.zone;
@@ -170,6 +174,10 @@ Result<void> Service::open_stub() {
   };
   hooks.on_step = [this](const dns::Step& step) {
     events_.write(host::monotonic_now(), step.event, step.fields);
+  };
+  hooks.before_question = [this] {
+    if (servers_watch_ && servers_watch_->changed())
+      stub_->set_upstream(dns::system_servers(folders_.state));
   };
   Result<std::unique_ptr<dns::Stub>> stub =
       dns::Stub::open(loop_, random_, options, stub_rules(), hooks);
@@ -205,8 +213,6 @@ Result<void> Service::open_netwatch() {
       Netwatch::open(loop_, options, [this](const AddressesChanged& change) {
         engine_->handle(loop_.now(), change);
         turn();
-        if (stub_ && configuration_.dns_upstream.empty())
-          stub_->set_upstream(dns::system_servers(folders_.state));
       });
   if (!opened) return pass(opened.error());
   netwatch_ = std::move(*opened);

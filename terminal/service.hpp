@@ -70,7 +70,7 @@ class Service {
   std::unique_ptr<Netwatch> netwatch_;
   std::unique_ptr<host::ControlServer> control_;
   dns::HookMode hook_ = dns::HookMode::Off;
-  std::string hook_problem_;
+  std::optional<dns::ServersWatch> servers_watch_;  // none: dns.upstream says them
   Instant started_;
 
   // The state as it shall be on disk; written at once or shortly after.

@@ -68,6 +68,7 @@ void Stub::question(ByteView message, bool tcp, Listener::Respond respond) {
     return entry.second.since + kForgetClient <= loop_.now();
   });
   if (clients_.size() >= kMaxClients) return;
+  if (hooks_.before_question) hooks_.before_question();
   ClientId id = next_client_++;
   clients_[id] = {std::move(respond), loop_.now()};
   engine_.on_question(loop_.now(), id, message, tcp);

@@ -29,6 +29,7 @@ class Stub {
   struct Hooks {
     std::function<void(const WantLookup&)> on_lookup;  // answer by lookup_ready()
     std::function<void(const Step&)> on_step;
+    std::function<void()> before_question;  // cheap: it runs for every one
   };
   static Result<std::unique_ptr<Stub>> open(host::EventLoop& loop, Random& random,
                                             const StubOptions& options, StubEngine::Rules rules,

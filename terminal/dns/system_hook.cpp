@@ -2,6 +2,7 @@
 #include "terminal/dns/system_hook.hpp"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -168,6 +169,20 @@ bool resolved_runs() {
   if (!host::exists(kResolvedConf)) return false;
   std::string said;
   return run({"resolvectl", "--no-pager", "dns"}, {}, said) == 0;
+}
+
+bool ServersWatch::changed() {
+  std::string now;
+  for (const std::string& path : {std::string(kResolvConf), std::string(kResolvedConf),
+                                  kept_path(state_folder_)}) {
+    struct stat s {};
+    if (::stat(path.c_str(), &s) != 0) continue;
+    now += std::to_string(s.st_ino) + ":" + std::to_string(s.st_mtim.tv_sec) + "." +
+           std::to_string(s.st_mtim.tv_nsec) + ":" + std::to_string(s.st_size) + " ";
+  }
+  if (now == last_) return false;
+  last_ = now;
+  return true;
 }
 
 std::vector<Endpoint> system_servers(const std::string& state_folder) {

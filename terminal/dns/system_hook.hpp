@@ -38,6 +38,18 @@ struct HookOptions {
 std::vector<Endpoint> system_servers(const std::string& state_folder);
 bool resolved_runs();
 
+// Tells by a stat(2) whether those servers may have changed since the last call: a network that is
+// joined rewrites the file a moment after its address is usable, and no event says when.
+class ServersWatch {
+ public:
+  explicit ServersWatch(std::string state_folder) : state_folder_(std::move(state_folder)) {}
+  bool changed();
+
+ private:
+  std::string state_folder_;
+  std::string last_;
+};
+
 // The mode that was chosen (never Auto). Undoes what a crash left first.
 Result<HookMode> point_system_at_stub(const HookOptions& options);
 // Idempotent; what is not there is not an error.
