@@ -1,107 +1,12 @@
-// Two (or three) fake datapaths joined by a wire in memory, under virtual time: what engines rely
-// on about ring, hold queue, credit, roaming and relay.
-#include <gtest/gtest.h>
-
-#include <deque>
-
-#include "libntm/datapath/fake/fake_datapath.hpp"
+// What engines rely on about a tunnel: ring, hold queue, credit, roaming, silence, rekey, path MTU,
+// on two fake datapaths under virtual time.
 #include "libntm/datapath/hold_queue.hpp"
-#include "libntm/datapath/record.hpp"
 #include "libntm/datapath/sender.hpp"
 #include "libntm/wire/inner_control.hpp"
-#include "tests/unit/datapath_packets.hpp"
+#include "tests/unit/datapath_pair.hpp"
 
-namespace ntm::datapath {
+namespace ntm::datapath::testing {
 namespace {
-
-using testing::udp_packet;
-
-const Ipv4 kVirtualA = Ipv4::from_u32(0xc6120001);  // 198.18.0.1
-const Ipv4 kVirtualB = Ipv4::from_u32(0xc6120002);
-const IpAddress kRealA = Ipv4::from_u32(0x0a000001);
-const IpAddress kRealB = Ipv4::from_u32(0x0a000002);
-const IpAddress kRealC = Ipv4::from_u32(0x0a000003);
-const PathId kPath{0x1111};
-const TunnelId kTunnel{1};
-
-struct Wire {
-  SocketId socket;
-  Endpoint from;
-  Endpoint to;
-  Bytes bytes;
-};
-
-// One end: a datapath with a socket, an address and a tunnel to the other.
-struct End {
-  explicit End(const IpAddress& at, Ipv4 own) : real(at), address(own), path(Instant{1'000'000}) {
-    socket = path.open_socket({}).value();
-    (void)path.open_interface({"ntm0", {own, std::nullopt}});
-    path.set_output([this](const Outer& outer, ByteView bytes) {
-      sent.push_back({outer.socket, {real, socket.port}, outer.remote, to_bytes(bytes)});
-    });
-  }
-  Endpoint endpoint() const { return {real, socket.port}; }
-  template <typename T>
-  std::vector<T> seen() {
-    std::vector<T> out;
-    for (Event& event : path.events()) {
-      if (T* wanted = std::get_if<T>(&event))
-        out.push_back(*wanted);
-      else
-        other.push_back(event);
-    }
-    return out;
-  }
-  IpAddress real;
-  Ipv4 address;
-  FakeDatapath path;
-  SocketInfo socket;
-  std::deque<Wire> sent;
-  std::vector<Event> other;
-};
-
-PathKeys keys(bool initiator, std::uint8_t epoch = 0) {
-  DirectionKey a{Key32::from(Bytes(32, static_cast<Byte>(1 + epoch))), {}};
-  DirectionKey b{Key32::from(Bytes(32, static_cast<Byte>(101 + epoch))), {}};
-  return {0x01, epoch, initiator ? a : b, initiator ? b : a};
-}
-
-class FakeDatapathTest : public ::testing::Test {
- protected:
-  void join() {
-    for (End* end : {&a, &b}) {
-      End& peer = end == &a ? b : a;
-      ASSERT_TRUE(end->path.apply(PutTunnel{kTunnel, "peer", {peer.address, std::nullopt}}));
-      ASSERT_TRUE(end->path.apply(
-          PutPath{kTunnel, kPath, keys(end == &a), Outer{end->socket.id, peer.endpoint()}}));
-      ASSERT_TRUE(end->path.apply(SelectPath{kTunnel, kPath}));
-    }
-  }
-  // Delivers what is on its way until nothing is; returns how many datagrams.
-  std::size_t run() {
-    std::size_t count = 0;
-    while (!a.sent.empty() || !b.sent.empty()) {
-      End& from = a.sent.empty() ? b : a;
-      Wire wire = from.sent.front();
-      from.sent.pop_front();
-      ++count;
-      if (wire.to.address == b.real) b.path.deliver(b.socket.id, wire.from, b.real, wire.bytes);
-      if (wire.to.address == a.real) a.path.deliver(a.socket.id, wire.from, a.real, wire.bytes);
-    }
-    return count;
-  }
-  void advance(Duration span) {
-    now = now + span;
-    a.path.advance(now);
-    b.path.advance(now);
-  }
-  Bytes packet(Byte fill, std::size_t size = 100, Byte tos = 0) {
-    return udp_packet(kVirtualA, kVirtualB, size, fill, tos);
-  }
-  Instant now{1'000'000};
-  End a{kRealA, kVirtualA};
-  End b{kRealB, kVirtualB};
-};
 
 TEST_F(FakeDatapathTest, CarriesPacketsAndConfirmsKeys) {
   join();
@@ -377,7 +282,7 @@ TEST_F(FakeDatapathTest, RefusedPacketsAreAnsweredByIcmp) {
   ASSERT_TRUE(a.path.apply(Refuse{kVirtualB}));
   std::vector<Bytes> answers = a.path.take_inner();
   ASSERT_EQ(answers.size(), 1u);
-  EXPECT_TRUE(testing::checksum_ok(answers[0]));
+  EXPECT_TRUE(checksum_ok(answers[0]));
   EXPECT_EQ(answers[0][20], 3);
   // What is held in a tunnel that goes away is answered too, when the engine says so.
   join();
@@ -534,146 +439,13 @@ TEST_F(FakeDatapathTest, BelowTheMinimumPacketsTravelInPieces) {
 TEST_F(FakeDatapathTest, SynsAreClampedToThePath) {
   join();
   a.path.set_path_mtu(kRealB, 1400);
-  a.path.inject_inner(testing::tcp_packet(
+  a.path.inject_inner(tcp_packet(
       kVirtualA, kVirtualB, {.flags = 0x02, .options = {2, 4, 0x05, 0xb4}}));
   run();
   Bytes syn = b.path.take_inner().at(0);
   EXPECT_EQ(get_u16(&syn[42]), 1340 - 40);
-  EXPECT_TRUE(testing::checksum_ok(syn));
-}
-
-// ---- relay -------------------------------------------------------------------------------------
-
-struct RelayTest : FakeDatapathTest {
-  void SetUp() override {
-    join();
-    socket = relay.open_socket({}).value().id;
-    relay.set_output([this](const Outer& outer, ByteView bytes) {
-      out.push_back({outer.socket, {}, outer.remote, to_bytes(bytes)});
-    });
-    leg_a = {Outer{socket, a.endpoint()}, true};
-    leg_b = {Outer{socket, b.endpoint()}, true};
-  }
-  Bytes datagram(std::size_t size = 100) {
-    a.path.inject_inner(packet(1, size));
-    Bytes bytes = a.sent.back().bytes;
-    a.sent.clear();
-    return bytes;
-  }
-  std::size_t from(const Endpoint& source, const Bytes& bytes) {
-    std::size_t before = out.size();
-    relay.deliver(socket, source, kRealC, bytes);
-    return out.size() - before;
-  }
-  FakeDatapath relay{Instant{1'000'000}, 50000};
-  SocketId socket;
-  std::deque<Wire> out;
-  RelayLegState leg_a, leg_b;
-};
-
-TEST_F(RelayTest, ForwardsBetweenExactlyTheTwoLegs) {
-  ASSERT_TRUE(relay.apply(PutRelay{{kPath}, leg_a, leg_b}));
-  Bytes bytes = datagram();
-  EXPECT_EQ(from(a.endpoint(), bytes), 1u);
-  EXPECT_EQ(out.back().to, b.endpoint());
-  EXPECT_EQ(out.back().bytes, bytes) << "untouched";
-  EXPECT_EQ(from(b.endpoint(), bytes), 1u);
-  EXPECT_EQ(out.back().to, a.endpoint());
-  EXPECT_EQ(from({kRealA, 1}, bytes), 0u) << "right address, other port";
-  std::size_t foreign = 0;
-  for (Event& event : relay.events())
-    foreign += std::holds_alternative<RelayForeignSource>(event) ? 1 : 0;
-  EXPECT_EQ(foreign, 1u);
-}
-
-TEST_F(RelayTest, AllPathIdsOfAnEntryNameIt) {
-  PathId other{42};
-  ASSERT_TRUE(relay.apply(PutRelay{{kPath, other}, leg_a, leg_b}));
-  Bytes bytes = datagram();
-  put_data_header(bytes.data(), 0, 1, other);
-  EXPECT_EQ(from(a.endpoint(), bytes), 1u);
-  EXPECT_FALSE(relay.apply(PutRelay{{PathId{9}, other}, leg_a, leg_b})) << "taken";
-  ASSERT_TRUE(relay.apply(RemoveRelay{kPath}));
-  EXPECT_EQ(from(a.endpoint(), bytes), 0u);
-}
-
-TEST_F(RelayTest, UnvalidatedLegGetsThreeTimesWhatItSentPlusCredit) {
-  leg_b.validated = false;
-  leg_b.credit = 500;
-  PutRelay put{{kPath}, leg_a, leg_b};
-  ASSERT_TRUE(relay.apply(put));
-  Bytes bytes = datagram(100);  // 160 bytes
-  std::size_t sent = 0;
-  for (int i = 0; i < 100; ++i) sent += from(a.endpoint(), bytes);
-  EXPECT_EQ(sent, 500 / bytes.size());
-  ASSERT_TRUE(relay.apply(put)) << "again: no fresh credit";
-  EXPECT_EQ(from(a.endpoint(), bytes), 0u);
-  EXPECT_EQ(from(b.endpoint(), bytes), 1u);
-  sent = 0;
-  for (int i = 0; i < 100; ++i) sent += from(a.endpoint(), bytes);
-  EXPECT_EQ(sent, 3u);
-  put.b.validated = true;
-  ASSERT_TRUE(relay.apply(put));
-  EXPECT_EQ(from(a.endpoint(), bytes), 1u);
-}
-
-TEST_F(RelayTest, NoConsentNoAddressNoPackets) {
-  leg_b.consent = false;
-  ASSERT_TRUE(relay.apply(PutRelay{{kPath}, leg_a, leg_b}));
-  Bytes bytes = datagram();
-  EXPECT_EQ(from(a.endpoint(), bytes), 0u);
-  EXPECT_EQ(from(b.endpoint(), bytes), 1u) << "it may still send";
-  leg_b = {};
-  ASSERT_TRUE(relay.apply(PutRelay{{kPath}, leg_a, leg_b}));
-  EXPECT_EQ(from(a.endpoint(), bytes), 0u);
-}
-
-TEST_F(RelayTest, QuotasHold) {
-  PutRelay put{{kPath}, leg_a, leg_b};
-  put.packets_per_second = 1000;
-  ASSERT_TRUE(relay.apply(put));
-  Bytes bytes = datagram();
-  std::size_t sent = 0;
-  Instant t{1'000'000};
-  for (int ms = 0; ms < 2000; ++ms) {
-    t = t + milliseconds(1);
-    relay.advance(t);
-    for (int i = 0; i < 3; ++i) sent += from(a.endpoint(), bytes);
-  }
-  EXPECT_NEAR(static_cast<double>(sent), 2000 + 250, 5);
-}
-
-TEST_F(RelayTest, ActivityIsReportedOnceASecondAndNothingIsLost) {
-  ASSERT_TRUE(relay.apply(PutRelay{{kPath}, leg_a, leg_b}));
-  Bytes bytes = datagram();
-  Instant t{1'000'000};
-  std::uint64_t packets = 0;
-  std::size_t reports = 0;
-  for (int ms = 0; ms < 5000; ++ms) {
-    t = t + milliseconds(1);
-    relay.advance(t);
-    if (ms < 3000) from(a.endpoint(), bytes);
-    for (Event& event : relay.events()) {
-      RelayActivity* activity = std::get_if<RelayActivity>(&event);
-      if (activity == nullptr) continue;
-      EXPECT_TRUE(activity->from_a);
-      EXPECT_FALSE(activity->from_b);
-      packets += activity->packets;
-      ++reports;
-    }
-  }
-  EXPECT_EQ(packets, 3000u);
-  EXPECT_LE(reports, 5u);
-  EXPECT_GE(reports, 4u);
-}
-
-TEST_F(RelayTest, UnknownPathIsToldOnceASecondASource) {
-  Bytes bytes = datagram();
-  for (int i = 0; i < 5; ++i) from(a.endpoint(), bytes);
-  std::vector<Event> events = relay.events();
-  ASSERT_EQ(events.size(), 1u);
-  EXPECT_EQ(std::get<UnknownPath>(events[0]).path, kPath);
+  EXPECT_TRUE(checksum_ok(syn));
 }
 
 }  // namespace
-}  // namespace ntm::datapath
+}  // namespace ntm::datapath::testing

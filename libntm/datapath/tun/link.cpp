@@ -10,6 +10,10 @@
 namespace ntm::datapath {
 namespace {
 
+// Packets that wait for the outbound thread. The default of 500 is 3 ms of small packets: less than
+// the thread may have to wait for a processor.
+constexpr std::uint32_t kQueueLength = 1000;
+
 template <typename T>
 void append(Bytes& out, const T& value) {
   const Byte* at = reinterpret_cast<const Byte*>(&value);
@@ -80,6 +84,7 @@ Result<void> Link::up(std::uint16_t mtu) {
   Bytes message;
   append(message, info);
   append_attribute(message, IFLA_MTU, view_of(std::uint32_t{mtu}));
+  append_attribute(message, IFLA_TXQLEN, view_of(kQueueLength));
   return request(std::move(message), RTM_NEWLINK, 0, "setting up the virtual interface");
 }
 

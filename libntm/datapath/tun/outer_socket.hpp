@@ -55,11 +55,13 @@ class OuterSocket {
   int send_once(const Outer& outer, ByteView bytes, std::size_t segment, Wait wait);
   int send_singly(const Outer& outer, ByteView bytes, std::size_t segment, Wait wait);
 
+  // Set once by open(), then read by all threads.
   host::Fd fd_;
   SocketId id_;
   Family family_ = Family::V4;
   std::uint16_t port_ = 0;
   std::uint32_t mark_ = 0;
+  // Any thread; a race only means that one send more or less is tried with the offload.
   std::atomic<bool> offload_{true};
   std::atomic<std::int64_t> offload_again_us_{0};
 };

@@ -33,11 +33,14 @@ class TunDevice final : public InnerSink {
   Result<void> create(const std::string& name);
   static std::vector<IpAddress> list(const VirtualAddresses& addresses);
 
+  // Set once by open(), then read by all threads.
   host::Fd fd_;
   InterfaceInfo info_;
+  bool udp_ = false;
+  // The caller's thread only.
   Link link_;
   InterfaceOptions options_;  // as they are in effect
-  bool udp_ = false;
+  // Any thread.
   std::atomic<std::uint64_t> refused_{0};  // writes that the kernel did not take
 };
 
