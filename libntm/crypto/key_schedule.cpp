@@ -152,7 +152,8 @@ std::string safety_number(const PublicKey& a, const PublicKey& b) {
   std::string out;
   for (int group = 0; group < 6; ++group) {
     std::uint64_t value = 0;
-    for (int i = 0; i < 5; ++i) value = (value << 8) | digest[static_cast<std::size_t>(group * 5 + i)];
+    for (int i = 0; i < 5; ++i)
+      value = (value << 8) | digest[static_cast<std::size_t>(group * 5 + i)];
     std::string digits = std::to_string(value % 100000);
     out += (group ? " " : "") + std::string(5 - digits.size(), '0') + digits;
   }

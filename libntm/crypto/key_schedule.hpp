@@ -1,7 +1,7 @@
-// Every key that is not a Noise key, in one table (docs/PROTOCOL.md, "Key schedule").
+// Every key that is not a Noise key, in one table (docs/PROTOCOL.md 9).
 //
-// Derivation: HKDF-Expand(secret, label ‖ context, length) where label = "ntm1 " ‖ name ‖ suite u8 ‖
-// length u16, so that two uses, two suites or two lengths never share a key.
+// Derivation: HKDF-Expand(secret, label ‖ context, length) where label = "ntm1 " ‖ name ‖
+// suite u8 ‖ length u16, so that two uses, two suites or two lengths never share a key.
 #pragma once
 
 #include <array>

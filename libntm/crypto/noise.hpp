@@ -1,5 +1,5 @@
 // Noise_IK, Noise_IKpsk1 and Noise_IKpsk2 with X25519, SHA-256 and either AEAD
-// (noiseprotocol.org revision 34), as one HandshakeState.
+// (noiseprotocol.org revision 34), as one HandshakeState (docs/PROTOCOL.md 9).
 //
 // The responder reads message 1 in two steps, because who asks decides which PSK applies and
 // whether to go on at all: read_static() opens enc(s) (one DH) and gives the initiator's key;
