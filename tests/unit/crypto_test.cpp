@@ -1,6 +1,6 @@
-// What published vectors can't say about our crypto: kept contexts equal fresh ones, packets cost no
-// allocation, derived keys are all different, handshake steps out of order are refused,
-// MACs refuse every damage.
+// What published vectors can't say about our crypto: kept contexts equal fresh ones, packets cost
+// no allocation, derived keys are all different, handshake steps out of order are refused, MACs
+// refuse every damage.
 #include <gtest/gtest.h>
 #include <openssl/crypto.h>
 
@@ -201,6 +201,12 @@ TEST_P(NoiseSteps, OutOfOrderOrTwiceIsRefusedAndDead) {
   EXPECT_FALSE(Noise(b).write_message2(ephemeral_r, payload, psk).has_value());
   EXPECT_FALSE(Noise(a).write_message1(ephemeral_i, payload, psk).has_value());
 
+  Noise misused = responder();
+  EXPECT_FALSE(misused.write_message2(ephemeral_r, payload, psk).has_value());
+  EXPECT_FALSE(misused.read_static(e, s).has_value());
+  Noise unopened = named;
+  EXPECT_FALSE(unopened.read_payload(ByteView(p).first(3), psk).has_value());
+  EXPECT_FALSE(unopened.write_message2(ephemeral_r, payload, psk).has_value());
   Noise dead = named;
   Bytes forged = to_bytes(p);
   forged.back() ^= 1;

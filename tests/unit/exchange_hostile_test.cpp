@@ -57,6 +57,18 @@ TEST_P(Hostile, DamagedHsRespLeavesTheHandshakeWaiting) {
   EXPECT_TRUE(initiator.response(responded.datagram, now).has_value());
 }
 
+// Whoever knows the terminal's public key can make mac1; the answer must still be to our session.
+TEST_P(Hostile, HsRespForAnotherSessionIsRefusedWithAGoodMac1) {
+  OpenedInit::Answer responded = respond_to(*initiator.start(request, random));
+  Bytes other = responded.datagram;
+  other[4] ^= 1;  // the receiver's session id
+  crypto::HmacKey mac1(crypto::mac1_key(terminal.public_key).view());
+  crypto::Mac16 mac = mac1.mac16({ByteView(other).first(other.size() - 16)});
+  std::copy(mac.begin(), mac.end(), other.end() - 16);
+  EXPECT_FALSE(initiator.response(other, now).has_value());
+  EXPECT_TRUE(initiator.response(responded.datagram, now).has_value());
+}
+
 TEST_P(Hostile, DamagedCookieLeavesTheHandshakeWaiting) {
   Endpoint source = *parse_endpoint("[2001:db8::7]:4000");
   Bytes init = *initiator.start(request, random);
@@ -181,10 +193,13 @@ TEST_P(Hostile, NoAnswerBeforeThePayloadOpened) {
   Bytes init = *enrolling.start(request, random);
   OpenedInit unread = *responder.open(init);
   EXPECT_FALSE(unread.respond(answer, {77}, random, now).has_value());
+  EXPECT_FALSE(unread.read_payload(target.psk).has_value());  // dead after a step out of turn
   OpenedInit wrong = *responder.open(init);
   EXPECT_FALSE(wrong.read_payload(Key32{}).has_value());
-  EXPECT_FALSE(wrong.read_payload(target.psk).has_value());  // dead after a failure
   EXPECT_FALSE(wrong.respond(answer, {77}, random, now).has_value());
+  OpenedInit again = *responder.open(init);
+  EXPECT_FALSE(again.read_payload(Key32{}).has_value());
+  EXPECT_FALSE(again.read_payload(target.psk).has_value());  // dead after a failure
   OpenedInit right = *responder.open(init);
   EXPECT_TRUE(right.read_payload(target.psk).has_value());
   EXPECT_TRUE(right.respond(answer, {77}, random, now).has_value());

@@ -264,7 +264,9 @@ TEST(AnswerCache, KeepsFiveSecondsAndIsBounded) {
   AnswerCache cache(100);
   PublicKey peer;
   Instant now{1'000'000};
-  for (std::uint64_t i = 0; i < 150; ++i) cache.put(now + microseconds(static_cast<std::int64_t>(i)), peer, {i}, Bytes{static_cast<Byte>(i)});
+  for (std::int64_t i = 0; i < 150; ++i)
+    cache.put(now + microseconds(i), peer, {static_cast<std::uint64_t>(i)},
+              Bytes{static_cast<Byte>(i)});
   Instant later = now + milliseconds(1);
   EXPECT_EQ(cache.find(later, peer, {10}), nullptr);
   ASSERT_NE(cache.find(later, peer, {149}), nullptr);

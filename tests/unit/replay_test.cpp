@@ -46,8 +46,8 @@ TEST(Replay, CheckChangesNothing) {
   EXPECT_EQ(ntm_replay_check(&x.w, 7), 0);
 }
 
-// Rederived from the definition for both sizes: "new" is never seen and less than `depth` behind the
-// highest. Each row is one datagram, in order.
+// Rederived from the definition for every size: "new" is never seen and less than `depth` behind
+// the highest. Each row is one datagram, in order.
 TEST(Replay, Table) {
   for (unsigned words : {2u, 4u, 128u}) {
     unsigned long long d = (words - 1) * 64ull;  // usable depth
@@ -83,11 +83,14 @@ TEST(Replay, Sweeps) {
   for (unsigned words : {2u, 128u}) {
     unsigned long long d = (words - 1) * 64ull;
     Window forwards(words);
-    for (unsigned long long n = 1; n <= d + 70; ++n) ASSERT_EQ(ntm_replay_accept(&forwards.w, n), 1);
-    for (unsigned long long n = 0; n <= d + 70; ++n) ASSERT_EQ(ntm_replay_accept(&forwards.w, n), 0);
+    for (unsigned long long n = 1; n <= d + 70; ++n)
+      ASSERT_EQ(ntm_replay_accept(&forwards.w, n), 1);
+    for (unsigned long long n = 0; n <= d + 70; ++n)
+      ASSERT_EQ(ntm_replay_accept(&forwards.w, n), 0);
 
     Window backwards(words);
-    for (unsigned long long n = d; n > 0; --n) ASSERT_EQ(ntm_replay_accept(&backwards.w, n), 1) << n;
+    for (unsigned long long n = d; n > 0; --n)
+      ASSERT_EQ(ntm_replay_accept(&backwards.w, n), 1) << n;
     ASSERT_EQ(ntm_replay_accept(&backwards.w, 0), 0);
 
     Window hole(words);

@@ -64,7 +64,8 @@ TEST(NoiseVectors, AllRows) {
     Noise a(pattern, suite, NoiseRole::Initiator, prologue, init, resp.public_key);
     Noise b(pattern, suite, NoiseRole::Responder, prologue, resp, {});
 
-    Result<Bytes> m1 = a.write_message1(pair_of(v, "gen_init_ephemeral"), hex(v, "msg_0_payload"), psk1);
+    Result<Bytes> m1 =
+        a.write_message1(pair_of(v, "gen_init_ephemeral"), hex(v, "msg_0_payload"), psk1);
     ASSERT_TRUE(m1.has_value());
     EXPECT_EQ(to_hex(*m1), v.at("msg_0_ciphertext"));
     ByteView view(*m1);
@@ -75,7 +76,8 @@ TEST(NoiseVectors, AllRows) {
     ASSERT_TRUE(p1.has_value());
     EXPECT_EQ(*p1, hex(v, "msg_0_payload"));
 
-    Result<Bytes> m2 = b.write_message2(pair_of(v, "gen_resp_ephemeral"), hex(v, "msg_1_payload"), psk2);
+    Result<Bytes> m2 =
+        b.write_message2(pair_of(v, "gen_resp_ephemeral"), hex(v, "msg_1_payload"), psk2);
     ASSERT_TRUE(m2.has_value());
     EXPECT_EQ(to_hex(*m2), v.at("msg_1_ciphertext"));
     Result<Bytes> p2 = a.read_message2(*m2, psk2);
