@@ -47,6 +47,32 @@ TEST(Config, ReadsTypedValues) {
   EXPECT_TRUE(config->finish().has_value());
 }
 
+TEST(Config, BadDatesAreErrorsAndNotTheEndOfTheProgram) {
+  for (const char* text : {"x = 1979-05-27Tx", "x = 1979-05-27 :", "x = 1979-05-27T"}) {
+    Result<Config> config = Config::parse(text, "x.toml");
+    ASSERT_FALSE(config) << text;
+    EXPECT_TRUE(config.error().text.starts_with("x.toml:1: ")) << config.error().text;
+  }
+}
+
+TEST(Config, ErrorsStayOnOneLine) {
+  Result<Config> syntax = Config::parse("port = t\n0\n", "x.toml");
+  ASSERT_FALSE(syntax);
+  EXPECT_EQ(syntax.error().text.find('\n'), std::string::npos) << syntax.error().text;
+  Result<Config> key = Config::parse("\"a\\nb\" = 1\n", "x.toml");
+  ASSERT_TRUE(key);
+  Result<void> finish = key->finish();
+  ASSERT_FALSE(finish);
+  EXPECT_EQ(finish.error().text.find('\n'), std::string::npos) << finish.error().text;
+}
+
+TEST(Config, AQuotedDottedKeyIsNotTheKeyOfThatPath) {
+  Result<Config> config = Config::parse("\"dns.enabled\" = false\n", "x.toml");
+  ASSERT_TRUE(config);
+  EXPECT_TRUE(config->boolean("dns.enabled", true));
+  EXPECT_FALSE(config->finish()) << "or a mistake in the file would mean the default";
+}
+
 TEST(Config, UnknownKeyNamesFileLineAndKey) {
   Result<Config> config = Config::parse("port = 1\n\nprot = 2\n", "x.toml");
   ASSERT_TRUE(config.has_value());
