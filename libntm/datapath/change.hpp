@@ -44,8 +44,8 @@ struct DirectionKey {
   std::array<Byte, 12> iv{};
   bool operator==(const DirectionKey&) const = default;
 };
-// Putting the same keys again keeps their counters. After RemovePath they are forgotten, so the same
-// keys must never be put a second time: a nonce would repeat.
+// Putting the same keys again keeps their counters. After RemovePath they are forgotten, so they
+// must never be put a second time: a nonce would repeat.
 struct PathKeys {
   std::uint8_t suite = 0;  // 0x01, 0x02
   std::uint8_t epoch = 0;  // 0..3, the two bits in the header
@@ -107,8 +107,8 @@ struct SendReceiveState {
   TunnelId tunnel;
   PathId about;
 };
-// An inner control payload (wire::InnerControl, encoded) over one path. The time in a Probe is stamped
-// by the datapath when it leaves; ids from 2^31 on are the datapath's own.
+// An inner control payload (wire::InnerControl, encoded) over one path. The datapath stamps the
+// time in a Probe when it leaves; ids from 2^31 on are the datapath's own.
 struct SendInner {
   PathId path;
   Bytes payload;

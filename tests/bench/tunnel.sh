@@ -76,7 +76,10 @@ wait_for_listen() {
     sleep 0.02
   done
 }
-median() { tr ' ' '\n' | grep . | sort -n | awk '{v[NR]=$1} END {print v[int((NR+1)/2)] " (" v[1] "-" v[NR] ")"}'; }
+median() {
+  tr ' ' '\n' | grep . | sort -n |
+    awk '{v[NR]=$1} END {print v[int((NR+1)/2)] " (" v[1] "-" v[NR] ")"}'
+}
 
 options=("$@")
 plain4= ; plain6= ; in4= ; in6= ; over6= ; back4=

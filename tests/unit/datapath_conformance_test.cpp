@@ -357,7 +357,7 @@ TYPED_TEST(Conformance, RelaysBetweenFamiliesAndOnlyBetweenTheLegs) {
   EXPECT_EQ(this->seen.size(), 2u);
 }
 
-// ---- only where there is a system ----------------------------------------------------------------
+// ---- only where there is a system --------------------------------------------------------------
 
 struct TunOnly : Conformance<OnTun> {};
 

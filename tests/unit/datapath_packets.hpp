@@ -85,8 +85,8 @@ inline bool checksum_ok(ByteView packet) {
       pseudo_header_sum(info->source.view(), info->destination.view(), info->protocol,
                         static_cast<std::uint32_t>(transport.size()));
   if (info->protocol == kProtocolIcmp) sum = 0;
-  if (info->family() == Family::V4 && fold(add_bytes(0, packet.first(info->header_length))) != 0xffff)
-    return false;
+  bool v4 = info->family() == Family::V4;
+  if (v4 && fold(add_bytes(0, packet.first(info->header_length))) != 0xffff) return false;
   return fold(add_bytes(sum, transport)) == 0xffff;
 }
 

@@ -1,5 +1,5 @@
-// Two fake datapaths joined by a wire in memory, under virtual time: the ground on which the tests of
-// tunnels and relays stand.
+// Two fake datapaths joined by a wire in memory, under virtual time: the ground on which the tests
+// of tunnels and relays stand.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// What the relay relies on: DATA goes between exactly the two legs, within credit, consent and quota,
-// and what it saw is told.
+// What the relay relies on: DATA goes between exactly the two legs, within credit, consent and
+// quota, and what it saw is told.
 #include "tests/unit/datapath_pair.hpp"
 
 namespace ntm::datapath::testing {

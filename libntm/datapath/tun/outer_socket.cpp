@@ -40,7 +40,8 @@ Error bind_error(const SocketOptions& options, int error) {
             where + " is in use: stop the program that holds it (ss -ulnp) or choose another port"};
   if (error == EADDRNOTAVAIL)
     return {ErrorKind::Unavailable,
-            to_string(options.bind) + " is not an address of this machine: check the listen address"};
+            to_string(options.bind) +
+                " is not an address of this machine: check the listen address"};
   if (error == EACCES)
     return {ErrorKind::Denied, where + " needs CAP_NET_BIND_SERVICE: run as root or use a port "
                                        "above 1023"};
