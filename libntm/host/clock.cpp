@@ -1,4 +1,4 @@
-// System time and randomness.
+// System time and randomness: the only calls of their kind in the project.
 #include "libntm/host/clock.hpp"
 
 #include <sys/random.h>

@@ -8,7 +8,7 @@
 namespace ntm::terminal::testing {
 
 namespace {
-const char* kZone = "a.example";
+const char* const kZone = "a.example";
 }
 
 // ---- node ------------------------------------------------------------------------------------

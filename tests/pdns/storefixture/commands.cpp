@@ -1,5 +1,5 @@
 // The parser of the fixture's script language.
-#include "commands.hpp"
+#include "tests/pdns/storefixture/commands.hpp"
 
 #include <algorithm>
 #include <charconv>

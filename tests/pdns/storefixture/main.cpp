@@ -4,9 +4,9 @@
 // configuration.
 #include <iostream>
 
-#include "commands.hpp"
 #include "libntm/store/sqlite/sqlite_store.hpp"
 #include "pdns-backend/configuration.hpp"
+#include "tests/pdns/storefixture/commands.hpp"
 
 namespace {
 
