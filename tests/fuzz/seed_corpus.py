@@ -37,6 +37,8 @@ CONFIGS = [
     'x = 1979-05-27Tx',
     'x = 1979-05-27 :',
     'port = t\n0\n',
+    'port =\ufefe 1\n',
+    '# d\u00e9j\u00e0\nzone = "\u00e9" # \u00e9\ntext = \"\"\"\u00e9"\n\u00e9\"\"\"\"\"\n',
     '"dns.enabled" = false\n',
     '"a\\nb" = 1\n',
 ]

@@ -55,6 +55,18 @@ TEST(Config, BadDatesAreErrorsAndNotTheEndOfTheProgram) {
   }
 }
 
+TEST(Config, LettersOutsideAsciiAreErrorsWhereNoneMayStand) {
+  for (const char* letter : {"\xef\xbb\xbe", "\xc3\xa9", "\xe2\x80\xa0", "\xe5\x90\x8d"}) {
+    std::string l = letter;
+    EXPECT_TRUE(Config::parse("# " + l + "\nx = \"" + l + "\"  # " + l, "x.toml")) << l;
+    for (const std::string& text : {"x =" + l + " 1", l + " = 1", "x = 1" + l, "x = 1 " + l}) {
+      Result<Config> config = Config::parse(text, "x.toml");
+      ASSERT_FALSE(config) << text;
+      EXPECT_TRUE(config.error().text.starts_with("x.toml:1: ")) << config.error().text;
+    }
+  }
+}
+
 TEST(Config, ErrorsStayOnOneLine) {
   Result<Config> syntax = Config::parse("port = t\n0\n", "x.toml");
   ASSERT_FALSE(syntax);
