@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
   app.add_option("--state", folders.state, "folder of keys and state")->capture_default_str();
   app.add_option("--run", folders.run, "folder of the control socket")->capture_default_str();
   app.add_flag("--check-config", check, "read the configuration, report errors, end");
-  app.add_flag("--restore-dns", restore, "take away what a crashed daemon left in the system's DNS");
+  app.add_flag("--restore-dns", restore,
+               "take away what a crashed daemon left in the system's DNS");
   app.add_flag("--enrol", enrol_only, "register once with the token of ntm join, end");
   app.set_version_flag("--version", "ntm-terminal 0.1.0");
   CLI11_PARSE(app, argc, argv);

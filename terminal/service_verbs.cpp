@@ -196,7 +196,8 @@ void Service::lookup(const Name& name, Respond respond) {
   stub_->query_ntm(name, [name, respond](const dns::NtmAnswer& answer) {
     if (answer.state == dns::NtmState::Failed)
       return respond(error("no DNS server answers for " + name.text()));
-    json out = {{"ok", true}, {"name", name.text()}, {"found", answer.state == dns::NtmState::Found},
+    bool found = answer.state == dns::NtmState::Found;
+    json out = {{"ok", true}, {"name", name.text()}, {"found", found},
                 {"last", answer.records.name.text()}, {"bogus", answer.records.bogus},
                 {"secure", answer.records.dnssec == wire::DnssecState::Secure}};
     if (answer.records.v4) out["ntm4"] = record_json(*answer.records.v4);

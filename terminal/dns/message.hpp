@@ -1,5 +1,5 @@
-// DNS messages as far as a stub needs them (RFC 1035 4, RFC 6891): reading header, question, records
-// and EDNS of a message without changing it, and writing queries and answers.
+// DNS messages as far as a stub needs them (RFC 1035 4, RFC 6891): reading header, question,
+// records and EDNS of a message without changing it, and writing queries and answers.
 //
 // Own and small on purpose: what is passed through keeps its bytes, so no library may re-encode it.
 // Names may be compressed; a pointer must go backwards, so reading always ends.

@@ -1,4 +1,4 @@
-// The table of the header.
+// See resolution.hpp: its table, line by line.
 #include "terminal/dns/resolution.hpp"
 
 #include <algorithm>

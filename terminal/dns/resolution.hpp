@@ -4,13 +4,13 @@
 // A plain name must not get slower because it might have been an NTM name. So after the address
 // answer the NTM answers are waited for as follows, first row that fits:
 //
-//   | the name or its zone is known as NTM, the name pinned    | until kNtmPatience from the start |
-//   | it was found to be plain lately                          | not at all                        |
-//   | the address answer is NXDOMAIN                           | not at all (no type exists)       |
-//   | the address answer has TTL 0                             | until kNtmPatience from the start |
-//   | A and AAAA both NODATA                                   | until kNtmPatience from the start |
-//   | this one NODATA, the other not here yet                  | as below, for the other           |
-//   | otherwise       | max(kShortWait, 1 x the address answer's own time) after the answer       |
+//   | the name or its zone is known as NTM, the name pinned  | kNtmPatience from the start     |
+//   | it was found to be plain lately                        | not at all                      |
+//   | the address answer is NXDOMAIN                         | not at all (no type exists)     |
+//   | the address answer has TTL 0                           | kNtmPatience from the start     |
+//   | A and AAAA both NODATA                                 | kNtmPatience from the start     |
+//   | otherwise, also for a NODATA whose other is not here   | after the answer, the longer of |
+//   |   yet                                                  |   kShortWait and its own time   |
 //
 // A known NTM name whose NTM answers don't come is answered by SERVFAIL, never with a real address.
 // A name that was pinned by itself stays an NTM name even when an answer says that it has no NTM

@@ -81,15 +81,10 @@ std::string table_name(const std::string& interface) {
   return out;
 }
 
-std::string bracketless(const Endpoint& e) {
-  return e.family() == Family::V4 ? to_string(e) : "[" + to_string(e.address) + "]:" +
-                                                       std::to_string(e.port);
-}
-
 Result<void> hook_resolved(const HookOptions& o) {
   Endpoint stub{Ipv4{{127, 0, 0, 1}}, o.redirect_port};
   const std::vector<std::vector<std::string>> steps = {
-      {"resolvectl", "dns", o.interface, bracketless(stub)},
+      {"resolvectl", "dns", o.interface, to_string(stub)},
       {"resolvectl", "domain", o.interface, "~."},
       {"resolvectl", "default-route", o.interface, "yes"},
       {"resolvectl", "dnssec", o.interface, "no"},
@@ -104,8 +99,8 @@ Result<void> hook_resolved(const HookOptions& o) {
 }
 
 Result<void> hook_resolv_conf(const HookOptions& o) {
-  std::vector<Endpoint>::const_iterator at =
-      std::find_if(o.listen.begin(), o.listen.end(), [](const Endpoint& e) { return e.port == 53; });
+  std::vector<Endpoint>::const_iterator at = std::find_if(
+      o.listen.begin(), o.listen.end(), [](const Endpoint& e) { return e.port == 53; });
   if (at == o.listen.end())
     return invalid("dns.hook = \"resolv.conf\" needs a dns.listen address with port 53");
   std::string before = text_of(kResolvConf);

@@ -144,7 +144,8 @@ Instant Directions::next_deadline() const {
   Instant when = timers_.next_deadline();
   for (const auto& [id, p] : pending_) {
     when = std::min(when, p.forget);
-    if (!p.routed && !timers_.contains(id.value)) when = std::min(when, p.started + kWaitForSession);
+    bool waits = !p.routed && !timers_.contains(id.value);
+    if (waits) when = std::min(when, p.started + kWaitForSession);
   }
   return when;
 }

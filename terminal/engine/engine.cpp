@@ -55,8 +55,10 @@ void Engine::handle(Instant now, const datapath::Event& event) {
     Tunnel* tunnel = tunnel_of(id);
     Path* path = tunnel != nullptr ? tunnel->find(id) : nullptr;
     if (path != nullptr) {
-      if (const auto* c = std::get_if<datapath::PathConfirmed>(&event)) path->on_confirmed(c->epoch);
-      if (const auto* m = std::get_if<datapath::PathMoved>(&event)) path->on_moved(m->outer);
+      const auto* confirmed = std::get_if<datapath::PathConfirmed>(&event);
+      const auto* moved = std::get_if<datapath::PathMoved>(&event);
+      if (confirmed != nullptr) path->on_confirmed(confirmed->epoch);
+      if (moved != nullptr) path->on_moved(moved->outer);
       if (std::get_if<datapath::PathSilent>(&event) != nullptr) path->on_silent();
       if (std::get_if<datapath::PathAlive>(&event) != nullptr) path->on_alive();
       if (std::get_if<datapath::KeyWorn>(&event) != nullptr) path->on_key_worn();

@@ -182,7 +182,9 @@ void Engine::on_tunnel_message(const datapath::ControlReceived& received) {
   }
   // It may have overtaken our Route Direction: CN's way to us can be shorter than the DC's.
   if (message->type != wire::DatagramType::TunnelRequest || !directions_.any_pending()) return;
-  std::erase_if(early_, [&](const datapath::ControlReceived& e) { return e.from == received.from; });
+  std::erase_if(early_, [&](const datapath::ControlReceived& e) {
+    return e.from == received.from;
+  });
   if (early_.size() == kEarlyRequests) early_.pop_front();
   early_.push_back(received);
 }
