@@ -14,11 +14,12 @@ source=$(cd "$(dirname "$0")/../.." && pwd)
 build=${NTM_FUZZ_BUILD:-$source/build/fuzz}
 command -v clang++-14 >/dev/null || { echo "run.sh: install clang-14 libclang-rt-14-dev" >&2; exit 1; }
 
+mkdir -p "$build"
 flags="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DNTM_LIBFUZZER=ON \
   -DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14 \
-  -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" >"$build.log" 2>&1 ||
-  { cat "$build.log" >&2; exit 1; }
+  -DCMAKE_C_FLAGS="$flags" -DCMAKE_CXX_FLAGS="$flags" >"$build/configure.log" 2>&1 ||
+  { cat "$build/configure.log" >&2; exit 1; }
 ninja -C "$build" ntm_fuzz
 
 [ $# -gt 0 ] || set -- $(ls "$source/tests/fuzz/corpus")
