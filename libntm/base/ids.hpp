@@ -24,7 +24,7 @@ using TokenId = Id64<struct TokenIdTag>;      // an enrolment token; zero = none
 
 template <typename Tag>
 std::string to_string(const Id64<Tag>& id) {
-  static const char* digits = "0123456789abcdef";
+  static const char* const digits = "0123456789abcdef";
   std::string out(16, '0');
   for (int i = 0; i < 16; ++i) out[i] = digits[(id.value >> (60 - 4 * i)) & 15];
   return out;

@@ -89,6 +89,7 @@ Result<RecordHeader> decode_record_header(ByteView datagram) {
   if (out.type == DatagramType::Control && flags != 0) return bad("a CTRL record has flags set");
   out.counter = in.u48();
   out.id = in.u64();
+  if (out.id == 0) return bad("a record names Path ID or session zero");
   return out;
 }
 
@@ -224,6 +225,7 @@ Result<CookieMessage> decode_cookie(ByteView datagram) {
   m.salt = in.array<24>();
   m.encrypted_cookie = in.array<32>();
   if (!in.finish()) return bad("a COOKIE is cut short");
+  if (m.receiver.is_zero()) return bad("a COOKIE names session zero");
   return m;
 }
 

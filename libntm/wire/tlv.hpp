@@ -15,7 +15,11 @@ namespace ntm::wire {
 
 class TlvWriter {
  public:
-  explicit TlvWriter(MessageKind kind) { out_.u8(static_cast<Byte>(kind)); }
+  // Room for the longest message that fits a datagram: a buffer that grows leaves copies of leg
+  // keys and path secrets behind in freed memory.
+  explicit TlvWriter(MessageKind kind) : out_(kMaxControlDatagram) {
+    out_.u8(static_cast<Byte>(kind));
+  }
   Writer& begin(std::uint8_t type) {
     out_.u8(type);
     length_at_ = out_.size();
@@ -151,10 +155,18 @@ class TlvReader {
     if (out.is_zero()) failed_ = true;
     return out;
   }
-  Key16 key16() { return Key16(value_.array<16>()); }
-  Key32 key32() { return Key32(value_.array<32>()); }
+  Key16 key16() { return secret<16>(); }
+  Key32 key32() { return secret<32>(); }
 
  private:
+  // Straight from the input: an array in between would stay on the stack unwiped.
+  template <std::size_t N>
+  Secret<N> secret() {
+    ByteView view = value_.bytes(N);
+    if (view.size() == N) return Secret<N>::from(view);
+    failed_ = true;
+    return {};
+  }
   IpAddress sized_address(std::size_t size) {
     if (size == 4) return Ipv4{value_.array<4>()};
     if (size == 16) return Ipv6{value_.array<16>()};

@@ -60,7 +60,8 @@ Result<EnrolmentToken> decode_body(ByteView body) {
     out.dc_endpoints.push_back(e);
   }
   out.id = {in.u64()};
-  out.secret = Key16(in.array<16>());
+  ByteView secret = in.bytes(Key16::size());
+  if (secret.size() == Key16::size()) out.secret = Key16::from(secret);
   if (!in.finish()) return invalid("the token has a wrong length");
   if (out.id.is_zero()) return invalid("the token has no id");
   return out;

@@ -65,6 +65,7 @@ _MUTABLE = re.compile(r"\.(bss|data|tbss|tdata)(?!\.rel\.ro)(\.|$)")
 MAY_CHANGE = {
     "guard variable for ": "the compiler's flag of a static constant",
     "DW.ref.": "the compiler's unwinding",
+    "std::__ioinit": "what including <iostream> brings; pure archives may not even include it",
     "ntm::crypto::(anonymous namespace)::cipher_of(ntm::crypto::Suite)::":
         "const pointers, set once: fetching a cipher costs half a packet's encryption",
     "ntm::crypto::(anonymous namespace)::sha256_algorithm()::algorithm": "const, as above",

@@ -199,6 +199,9 @@ bool accepts_zeroed(const std::string& name, std::size_t at) {
 }
 
 TEST(FramingTest, IdsThatMustNotBeZero) {
+  EXPECT_FALSE(accepts_zeroed("data_smallest", 8));
+  EXPECT_FALSE(accepts_zeroed("ctrl", 8));
+  EXPECT_FALSE(accepts_zeroed("cookie", 4));
   EXPECT_FALSE(accepts_zeroed("tunnel_req_plain", 8));
   EXPECT_FALSE(accepts_zeroed("tunnel_res_pending", 8));
   EXPECT_FALSE(accepts_zeroed("tunnel_hint_changed", 8));
