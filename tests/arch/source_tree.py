@@ -72,9 +72,9 @@ class SourceTree:
         return [p for p in self.paths if p.endswith((".cmake", "CMakeLists.txt"))]
 
     def scripts(self):
-        """Files without a suffix that begin with #!."""
-        return [p for p in self.paths if "." not in pathlib.PurePath(p).name
-                and self.text(p).startswith("#!")]
+        """Shell files by their suffix, and files without one that begin with #!."""
+        return [p for p in self.paths if p.endswith(".sh") or
+                ("." not in pathlib.PurePath(p).name and self.text(p).startswith("#!"))]
 
     def sources(self):
         """Everything that people wrote and maintain as code."""

@@ -65,6 +65,8 @@ _MUTABLE = re.compile(r"\.(bss|data|tbss|tdata)(?!\.rel\.ro)(\.|$)")
 MAY_CHANGE = {
     "guard variable for ": "the compiler's flag of a static constant",
     "DW.ref.": "the compiler's unwinding",
+    "std::__ioinit": "<iostream>'s own, in each file that includes it",
+    "CLI::": "CLI11's validators and texts; it is a library of headers, so they land in ours",
     "std::__ioinit": "what including <iostream> brings; pure archives may not even include it",
     "ntm::crypto::(anonymous namespace)::cipher_of(ntm::crypto::Suite)::":
         "const pointers, set once: fetching a cipher costs half a packet's encryption",

@@ -164,7 +164,7 @@ def files_stay_short(tree: SourceTree):
 
 
 _HEAD_MARK = {".cpp": r"(?://|/\*)", ".hpp": r"(?://|/\*)", ".c": r"/\*", ".h": r"(?://|/\*)",
-              ".py": r'(?:#|""")', ".cmake": "#", ".txt": "#", ".sql": "--", "": "#"}
+              ".py": r'(?:#|""")', ".cmake": "#", ".txt": "#", ".sql": "--", ".sh": "#", "": "#"}
 
 
 def head_of(text, suffix):
@@ -216,7 +216,7 @@ _ELSEWHERE = re.compile("|".join([
 def nothing_refers_to_other_places(tree: SourceTree):
     return [f"{path}:{line_of(tree.text(path), m.start())}: {m.group()} is not part of the "
             "repository"
-            for path in tree.written() for m in _ELSEWHERE.finditer(tree.text(path))]
+            for path in tree.paths for m in _ELSEWHERE.finditer(tree.text(path))]
 
 
 _UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b(?!\(#\d+\))")
