@@ -199,7 +199,12 @@ Result<nlohmann::json> control_call(const std::string& path, const nlohmann::jso
                 "no daemon answers at " + path + "; is it running? (" +
                     system_error_text(errno) + ")");
   }
-  std::string line = request.dump() + "\n";
+  std::string line;
+  try {
+    line = request.dump() + "\n";
+  } catch (const nlohmann::json::type_error&) {  // JSON is UTF-8; what people type may not be
+    return invalid("an argument is not UTF-8 text; type it again");
+  }
   if (::send(fd.get(), line.data(), line.size(), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(line.size()))
     return fail(ErrorKind::Unavailable, "can't write to " + path);

@@ -217,6 +217,8 @@ TEST(ControlSocket, CallsAndRefusals) {
     EXPECT_TRUE(sum.has_value() && (*sum)["sum"] == 5);
     Result<nlohmann::json> bad = control_call(path, {{"verb", "add"}, {"a", "x"}}, seconds(5));
     EXPECT_FALSE(bad.has_value());
+    Result<nlohmann::json> bytes = control_call(path, {{"verb", "\xff"}}, seconds(5));
+    EXPECT_TRUE(!bytes && bytes.error().kind == ErrorKind::Invalid);
     Result<nlohmann::json> unknown = control_call(path, {{"verb", "y"}}, seconds(5));
     EXPECT_EQ(unknown.error().text, "no such verb");
     loop.stop();
