@@ -46,8 +46,10 @@ Reach DirectorEngine::reach_of_asker(const TerminalEntry& entry, const SessionEn
   return out;
 }
 
+// `hidden`: the record of a private terminal, which only its own DC can place.
 Reach DirectorEngine::reach_of_record(const wire::DirectionRequest& request,
-                                      VirtualAddresses& addresses, PublicKey& key) const {
+                                      VirtualAddresses& addresses, PublicKey& key,
+                                      bool& hidden) const {
   Reach out;
   Result<wire::NtmRecord> v4 = wire::decode_ntm_record(Family::V4, request.peer_ntm4);
   Result<wire::NtmRecord> v6 = wire::decode_ntm_record(Family::V6, request.peer_ntm6);
@@ -56,6 +58,7 @@ Reach DirectorEngine::reach_of_record(const wire::DirectionRequest& request,
     const wire::NtmRecord& r = **record;
     if (r.terminal_key) key = *r.terminal_key;
     if (r.flags & wire::kNtmRelayOnly) out.relay_only = true;
+    if (r.flags & wire::kNtmPrivate) hidden = true;
     if (r.virtual_address.is_v4() && !r.virtual_address.is_unspecified())
       addresses.v4 = r.virtual_address.v4();
     if (r.virtual_address.is_v6() && !r.virtual_address.is_unspecified())
@@ -81,6 +84,18 @@ void DirectorEngine::refuse_direction(Instant now, const Name& mn, RequestId req
   }
 }
 
+void DirectorEngine::name_peer(Instant now, SessionEntry& session,
+                               const wire::DirectionRequest& request) {
+  std::map<IpAddress, Name>::iterator it = virtual_addresses_.find(*request.peer_address);
+  if (it == virtual_addresses_.end()) {
+    refuse_direction(now, session.name, request.request, wire::Status::UnknownName);
+    return;
+  }
+  wire::ControlMessage message(wire::PeerName{request.request, it->second});
+  answers_.put(now, session.session.peer(), request.request, wire::encode(message));
+  send_message(session.session.local_id(), message);
+}
+
 void DirectorEngine::direction_request(Instant now, SessionEntry& session,
                                        const wire::DirectionRequest& request) {
   // A repeated request gets the same answer; an unanswered one that is under way, nothing yet.
@@ -88,35 +103,25 @@ void DirectorEngine::direction_request(Instant now, SessionEntry& session,
     send(session, session.session.seal(*answer));
     return;
   }
-  for (const auto& [id, d] : directions_)
-    if (d.mn == session.name && d.mn_request == request.request) return;
+  if (directions_by_mn_.count({session.name, request.request.value})) return;
   TerminalEntry& mn = terminals_.at(session.name);
   if (!mn.directions.allow(now, kDirectionsPerSecond)) {
     refuse_direction(now, session.name, request.request, wire::Status::RateLimited);
     return;
   }
   if (request.peer_address) {
-    std::map<IpAddress, Name>::iterator it = virtual_addresses_.find(*request.peer_address);
-    if (it == virtual_addresses_.end()) {
-      refuse_direction(now, session.name, request.request, wire::Status::UnknownName);
-      return;
-    }
-    wire::ControlMessage message(wire::PeerName{request.request, it->second});
-    answers_.put(now, session.session.peer(), request.request, wire::encode(message));
-    send_message(session.session.local_id(), message);
+    name_peer(now, session, request);
     return;
   }
   ++counters_.directions;
   Direction d;
   d.mn_request = request.request;
-  do d.request = {random_.u64()};
-  while (directions_.count(d.request.value) != 0 || forwarded_.count(d.request.value) != 0);
+  d.request = new_request_id();
   d.mn = session.name;
   d.cn = request.peer;
   d.asked = request;
   d.mn_reach = reach_of_asker(mn, session, request);
   d.made = now;
-  d.path_secret.span()[0] = 0;
   random_.fill(d.path_secret.span());
   wire::Status status = fill_peer(d);
   if (status != wire::Status::Ok) {
@@ -125,33 +130,41 @@ void DirectorEngine::direction_request(Instant now, SessionEntry& session,
   }
   plan(now, d);
   std::uint64_t id = d.request.value;
+  directions_by_mn_[{d.mn, d.mn_request.value}] = id;
   Direction& placed = directions_.emplace(id, std::move(d)).first->second;
   send_directions(now, placed);
 }
 
 // Who CN is, from our own rows or from the record that MN resolved (as in the paper). What the
 // record claims is only told to MN, who resolved it, and judged by CN's own DC.
+wire::Status DirectorEngine::fill_own_peer(Direction& d, std::size_t own_zone) const {
+  d.cn_is_ours = true;
+  d.cn_zone = config_.zones[own_zone].zone.apex;
+  std::map<Name, TerminalEntry>::const_iterator it = terminals_.find(d.cn);
+  if (it == terminals_.end() || !it->second.view.terminal.key) return wire::Status::UnknownName;
+  const store::TerminalView& view = it->second.view;
+  d.cn_reach = reach_of(view);
+  d.cn_virtual = view.terminal.virtual_addresses;
+  d.cn_key = *view.terminal.key;
+  bool reachable = d.cn_reach.is_online() && it->second.session;
+  return reachable ? wire::Status::Ok : wire::Status::Offline;
+}
+
 wire::Status DirectorEngine::fill_peer(Direction& d) const {
   if (d.cn == d.mn) return wire::Status::Denied;
-  std::optional<std::size_t> own = zone_of(d.cn);
-  if (own) {
-    d.cn_is_ours = true;
-    d.cn_zone = config_.zones[*own].zone.apex;
-    std::map<Name, TerminalEntry>::const_iterator it = terminals_.find(d.cn);
-    if (it == terminals_.end() || !it->second.view.terminal.key) return wire::Status::UnknownName;
-    const store::TerminalView& view = it->second.view;
-    d.cn_reach = reach_of(view);
-    d.cn_virtual = view.terminal.virtual_addresses;
-    d.cn_key = *view.terminal.key;
-    if (!d.cn_reach.is_online() || !it->second.session) return wire::Status::Offline;
-    return wire::Status::Ok;
+  const Name& zone = d.asked.peer_zone;
+  // A zone below one of ours may be delegated to another owner: the record names its DC.
+  if (std::optional<std::size_t> own = zone_of(d.cn)) {
+    const Name& apex = config_.zones[*own].zone.apex;
+    bool delegated = zone != apex && zone.is_under(apex) && terminals_.count(d.cn) == 0;
+    if (!delegated) return fill_own_peer(d, *own);
   }
-  if (d.asked.peer_zone.is_root() || !d.cn.is_under(d.asked.peer_zone))
-    return wire::Status::UnknownName;
-  d.cn_zone = d.asked.peer_zone;
-  d.cn_reach = reach_of_record(d.asked, d.cn_virtual, d.cn_key);
+  if (zone.is_root() || !d.cn.is_under(zone)) return wire::Status::UnknownName;
+  d.cn_zone = zone;
+  d.cn_reach = reach_of_record(d.asked, d.cn_virtual, d.cn_key, d.cn_unknown);
   if (d.cn_key.is_zero()) return wire::Status::UnknownName;
-  return d.cn_reach.is_online() ? wire::Status::Ok : wire::Status::Offline;
+  d.cn_unknown = d.cn_unknown && !d.cn_reach.is_online();
+  return d.cn_unknown || d.cn_reach.is_online() ? wire::Status::Ok : wire::Status::Offline;
 }
 
 void DirectorEngine::plan(Instant now, Direction& d) {
@@ -209,93 +222,83 @@ wire::RouteDirection DirectorEngine::route_for(const Direction& d, wire::Role ro
   return out;
 }
 
+DirectorEngine::Target DirectorEngine::target_of_cn(const Direction& d) const {
+  if (d.cn_is_ours) return {Towards::Terminal, d.cn};
+  return {Towards::Dc, d.cn_zone, *zone_of(d.mn)};
+}
+
+// False when the direction ended here.
+bool DirectorEngine::send_to_cn(Instant now, Direction& d) {
+  wire::RouteDirection route = route_for(d, wire::Role::Responder);
+  if (!d.cn_is_ours) {
+    for (const std::optional<FamilyReach>* f : {&d.cn_reach.v6, &d.cn_reach.v4})
+      if (*f) route.planned.push_back((*f)->outside);
+    send_to_dc(now, {d.cn_zone, *zone_of(d.mn)}, std::move(route));
+    return !d.ended;
+  }
+  if (!terminals_.at(d.cn).as_target.allow(now, kPerTargetPerSecond)) {
+    end_direction(now, d, wire::Status::RateLimited);
+    return false;
+  }
+  send_reliably(now, target_of_cn(d), d.request, wire::ControlMessage(route));
+  return true;
+}
+
 void DirectorEngine::send_directions(Instant now, Direction& d) {
-  if (d.plan.route_class == RouteClass::Unreachable) {
-    end_direction(now, d, d.mn_reach.is_online() && d.cn_reach.is_online() ? wire::Status::NoRelay
-                                                                          : wire::Status::Offline);
+  if (d.cn_unknown) {  // its DC answers Moved with the place; then the real plan is made
+    send_to_cn(now, d);
     return;
   }
-  if (d.relay) direct_relay(now, d, kPathLifetimeSeconds);
-  // To CN first: its way is the longer one.
-  wire::RouteDirection to_cn = route_for(d, wire::Role::Responder);
-  if (d.cn_is_ours) {
-    if (!terminals_.at(d.cn).as_target.allow(now, kPerTargetPerSecond)) {
-      end_direction(now, d, wire::Status::RateLimited);
-      return;
-    }
-    send_reliably(now, Towards::Terminal, d.cn, d.request, wire::ControlMessage(to_cn));
-  } else {
-    send_to_dc(now, *zone_of(d.mn), d.cn_zone, std::move(to_cn));
+  if (d.plan.route_class == RouteClass::Unreachable) {
+    bool somewhere = d.mn_reach.is_online() && d.cn_reach.is_online();
+    end_direction(now, d, somewhere ? wire::Status::NoRelay : wire::Status::Offline);
+    return;
   }
+  if (d.relay) direct_relay(now, d);
+  // To CN first: its way is the longer one.
+  if (!send_to_cn(now, d)) return;
   wire::ControlMessage to_mn(route_for(d, wire::Role::Initiator));
   std::optional<SessionId> session = terminals_.at(d.mn).session;
   if (SessionEntry* entry = find_session(session))
     answers_.put(now, entry->session.peer(), d.mn_request, wire::encode(to_mn));
   send_message(session, to_mn);
+  LivePath path{{d.path}, d.mn, d.cn, std::nullopt, d.relay,
+                now + seconds(kPathLifetimeSeconds)};
+  path.paths.insert(path.paths.end(), d.spares.begin(), d.spares.end());
+  if (!d.cn_is_ours) path.link = LinkKey{d.cn_zone, *zone_of(d.mn)};
+  remember_path(std::move(path));
   notify(Notify::Kind::Direction, d.mn, "to " + d.cn.text() + ": " + d.plan.reason);
+}
+
+// Again, with what is known now: another Path ID, perhaps another relay.
+void DirectorEngine::replan(Instant now, Direction& d) {
+  if (++d.attempt > kMaxAttempts) {
+    end_direction(now, d, wire::Status::TryLater);
+    return;
+  }
+  plan(now, d);
+  send_directions(now, d);
 }
 
 void DirectorEngine::end_direction(Instant now, Direction& d, wire::Status status) {
   if (d.ended) return;
   d.ended = true;
   if (d.relay) {
-    stop_sending(now, Towards::Relay, *d.relay, d.request);
-    direct_relay(now, d, 0);
+    stop_sending(now, {Towards::Relay, *d.relay}, d.request);
+    delete_at_relay(now, *d.relay, {d.path});
   }
-  stop_sending(now, Towards::Terminal, d.cn, d.request);
-  stop_sending(now, Towards::Dc, d.cn_zone, d.request);
+  stop_sending(now, target_of_cn(d), d.request);
   refuse_direction(now, d.mn, d.mn_request, status);
 }
 
-void DirectorEngine::route_ack(Instant now, SessionEntry& session, const wire::RouteAck& ack) {
-  std::map<std::uint64_t, Forwarded>::iterator forwarded = forwarded_.find(ack.request.value);
-  if (forwarded != forwarded_.end()) {
-    if (session.kind != PeerKind::Terminal || session.name != forwarded->second.cn) return;
-    stop_sending(now, Towards::Terminal, forwarded->second.cn, ack.request);
-    wire::RouteAck back = ack;
-    back.request = forwarded->second.foreign_request;
-    wire::ControlMessage message(back);
-    if (SessionEntry* dc = find_session(forwarded->second.session)) {
-      answers_.put(now, dc->session.peer(), back.request, wire::encode(message));
-      send_message(forwarded->second.session, message);
-    }
-    return;
-  }
-  std::map<std::uint64_t, Direction>::iterator it = directions_.find(ack.request.value);
-  if (it == directions_.end()) return;
-  Direction& d = it->second;
-  bool from_cn = session.kind == PeerKind::Terminal && d.cn_is_ours && session.name == d.cn;
-  bool from_dc = session.kind == PeerKind::Dc && !d.cn_is_ours && session.name == d.cn_zone;
-  if (from_cn || from_dc) direction_acked(now, d, ack);
-}
-
-void DirectorEngine::direction_acked(Instant now, Direction& d, const wire::RouteAck& ack) {
-  stop_sending(now, Towards::Terminal, d.cn, d.request);
-  stop_sending(now, Towards::Dc, d.cn_zone, d.request);
-  if (d.ended || ack.status == wire::Status::Ok) return;
-  if (ack.status != wire::Status::Moved) {
-    end_direction(now, d, ack.status);
-    return;
-  }
-  if (d.attempt >= 3) {  // CN moves faster than directions travel: MN asks again later
-    end_direction(now, d, wire::Status::TryLater);
-    return;
-  }
-  // CN is elsewhere than MN's DC believed: plan again with what its DC observed.
-  Reach fresh;
-  fresh.relay_only = d.cn_reach.relay_only;
-  for (const wire::Locator& l : ack.locators) {
-    bool v4 = l.endpoint.family() == Family::V4;
-    const std::optional<Endpoint>& seen = v4 ? ack.observed4 : ack.observed6;
-    Endpoint outside = seen ? *seen : l.endpoint;
-    std::optional<FamilyReach>& place = v4 ? fresh.v4 : fresh.v6;
-    if (!place) place = FamilyReach{l.endpoint, outside, outside != l.endpoint};
-  }
-  d.cn_reach = fresh;
-  ++d.attempt;
-  if (d.relay) direct_relay(now, d, 0);
-  plan(now, d);
-  send_directions(now, d);
+void DirectorEngine::end_directions_of(Instant now, const Name& terminal) {
+  for (auto& [id, d] : directions_)
+    if (d.mn == terminal || d.cn == terminal) end_direction(now, d, wire::Status::UnknownName);
+  std::erase_if(directions_, [&](const std::pair<const std::uint64_t, Direction>& d) {
+    if (d.second.mn != terminal && d.second.cn != terminal) return false;
+    directions_by_mn_.erase({d.second.mn, d.second.mn_request.value});
+    return true;
+  });
 }
 
 }  // namespace ntm::director

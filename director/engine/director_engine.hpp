@@ -1,6 +1,9 @@
 // The director's engine: registration, presence, directions, relays, federation. Pure: events and
 // time in, effects out (architecture R1-R3). One object; its member functions are split by event
-// family: registration.cpp, presence.cpp, direction.cpp, relays.cpp, federation.cpp.
+// family: dispatch.cpp (datagrams), sessions.cpp (sessions, reliable sending), directory.cpp (what
+// other writers did, status), registration.cpp, presence.cpp, direction.cpp, answers.cpp (what CN,
+// relays and other DCs say to a direction), relays.cpp, federation.cpp, strangers.cpp (first
+// contact of other DCs), revocation.cpp.
 //
 // The terminals are in memory (a few hundred bytes each); the store is the truth. Nothing is
 // answered that is not committed: a registration waits in `writes_` until its completion comes.
@@ -27,14 +30,30 @@ namespace ntm::director {
 
 constexpr Duration kLease = seconds(180);
 constexpr Duration kKeepAliveInterval = seconds(15);
-constexpr Duration kRelayLease = seconds(60);        // a relay silent that long is not used
-// Short, because a restarted DC is found by it; relays are few and have no battery.
-constexpr Duration kRelayKeepAlive = seconds(5);
+constexpr Duration kRelayKeepAlive = seconds(5);     // relays are few: a lost one shows soon
+constexpr Duration kRelayLease = seconds(20);        // a relay silent that long is not used
 constexpr Duration kDirectionLife = seconds(30);     // state of one set-up
 constexpr Duration kSessionGrace = seconds(30);      // an old session after a new one
 constexpr std::uint32_t kPathLifetimeSeconds = 3600;
 constexpr int kHintsPerSecond = 10'000;
 constexpr std::size_t kMaxPendingStrangers = 64;     // first contacts of DCs that wait for DNS
+// Other zones' DCs that are remembered: 10,000 x about 1 KB = 10 MB.
+constexpr std::size_t kMaxPeerDcs = 10'000;
+// HS_RESPs kept so that a repeated HS_INIT gets the same one: 8,192 x at most 1.2 KB = 10 MB.
+constexpr std::size_t kMaxKeptResponses = 8192;
+constexpr Duration kKeepResponse = seconds(30);
+// A source that proved by a cookie that it receives may be a NAT with a thousand terminals behind
+// it that all come back after a restart: 500 a second (burst 1,000) cost 8 % of a core. In a fixed
+// table of 1,024 slots x 24 bytes; two sources in one slot share it.
+constexpr int kProvenPerSecond = 500;
+constexpr std::size_t kProvenSlots = 1024;
+// Paths that can still be revoked: 100,000 x about 400 bytes = 40 MB; the oldest are forgotten and
+// end by their lifetime.
+constexpr std::size_t kMaxLivePaths = 100'000;
+constexpr int kRefusalNotesPerSecond = 5;  // strangers must not write our log
+constexpr std::uint8_t kMaxAttempts = 6;  // replacing Route Directions of one request
+// Route and Relay Directions are given up before MN's own request is: 16 s without a sample.
+constexpr int kDirectionTries = 6;
 constexpr int kDirectionsPerSecond = 20;             // per asking terminal, burst twice that
 constexpr int kPeerDcPerSecond = 100;                // per foreign DC, burst twice that
 constexpr int kPerTargetPerSecond = 10;              // towards one terminal
@@ -152,15 +171,25 @@ class DirectorEngine {
     IpAddress local;
     bool confirmed;      // message 1 was fresh, or a record came: it may replace the old one
     Instant last;
+    exchange::RttEstimator rtt;
   };
+  using Mac1 = std::array<Byte, 16>;
+  struct Arrival {  // an HS_INIT whose enc(s) opened
+    exchange::OpenedInit opened;
+    Mac1 mac1;
+    Endpoint from;
+    IpAddress local;
+    std::size_t zone;  // index of ours
+  };
+  using ArrivalPtr = std::shared_ptr<Arrival>;
   struct PendingRegistration {
     wire::RegistrationRequest request;
     store::Location location;
     Endpoint from;
     IpAddress local;
-    std::optional<SessionId> session;             // it came as CTRL
-    std::shared_ptr<exchange::OpenedInit> init;   // it came as HS_INIT
-    std::optional<TokenId> token;                 // enrolment
+    std::optional<SessionId> session;  // it came as CTRL
+    ArrivalPtr arrival;                // it came as HS_INIT
+    std::optional<TokenId> token;      // enrolment
     PublicKey key;
     std::uint64_t tag = 0;
   };
@@ -186,34 +215,40 @@ class DirectorEngine {
   };
   struct PendingRelay {  // an enrolment in the store's hands
     wire::RelayAttach request;
-    Endpoint from;
-    IpAddress local;
-    std::shared_ptr<exchange::OpenedInit> init;
-    PublicKey key;
-    std::size_t zone = 0;
+    ArrivalPtr arrival;
   };
+  // What is known of another zone's DC, whichever of our zones speaks to it.
   struct DcPeer {
     std::optional<PublicKey> pinned;
     bool listed = false;
     std::vector<Endpoint> endpoints;
-    std::size_t endpoint = 0;
     std::optional<PublicKey> resolved_key;
+    std::optional<PublicKey> resolved_next;
     wire::DnssecState dnssec = wire::DnssecState::Unknown;
-    Instant resolved_at;
+    std::optional<Instant> resolved_at;
     bool resolving = false;
-    std::optional<SessionId> session;  // that we started
-    std::unique_ptr<exchange::HandshakeInitiator> handshake;
-    std::uint64_t counter_seen = 0;
     Bucket bucket;
-    std::deque<std::pair<std::size_t, wire::RouteDirection>> queue;  // wait for DNS or handshake
+  };
+  // One of our zones and another's DC: each pair of zones has its own sessions, because a session
+  // speaks for one zone.
+  struct DcLink {
+    std::size_t endpoint = 0;
+    std::optional<SessionId> session;   // that we started
+    std::optional<SessionId> incoming;  // the newest that they started
+    std::unique_ptr<exchange::HandshakeInitiator> handshake;
+    PublicKey asked_key;                // whom the handshake is for
+    std::uint64_t counter_seen = 0;     // of 0-RTT payloads
+    std::deque<wire::RouteDirection> queue;  // wait for DNS or the handshake
+  };
+  struct LinkKey {
+    Name zone;
+    std::size_t own_zone = 0;
+    auto operator<=>(const LinkKey&) const = default;
   };
   struct Stranger {  // an HS_INIT of a DC whose key DNS must confirm first
     Name zone;
-    std::size_t own_zone = 0;
-    std::shared_ptr<exchange::OpenedInit> init;
+    ArrivalPtr arrival;
     wire::RouteDirection message;
-    Endpoint from;
-    IpAddress local;
     Instant since;
   };
   // ---- set-ups under way ------------------------------------------------------------------
@@ -224,6 +259,7 @@ class DirectorEngine {
     Name cn;
     Name cn_zone;
     bool cn_is_ours = false;
+    bool cn_unknown = false;  // its record hides where it is: its DC tells (Moved)
     wire::DirectionRequest asked;
     Reach mn_reach;
     Reach cn_reach;
@@ -242,144 +278,231 @@ class DirectorEngine {
     Instant made;
     bool ended = false;
   };
-  // A foreign DC's Route Direction that we handed to our terminal.
+  // A foreign DC's Route Direction that we handed to our terminal, or refused.
   struct Forwarded {
+    LinkKey link;
     RequestId foreign_request;
-    Name dc_zone;
-    std::optional<SessionId> session;  // to answer on
     Name cn;
-    std::vector<PathId> paths;
+    PathId path;
+    std::optional<wire::RouteAck> answer;
     Instant made;
   };
+  using ForeignRequest = std::pair<LinkKey, std::uint64_t>;
+  // A path that both ends hold keys for, as far as this DC knows.
+  struct LivePath {
+    std::vector<PathId> paths;
+    Name own;                   // our terminal
+    Name other;
+    std::optional<LinkKey> link;  // the other end's DC; none: it is ours too
+    std::optional<Name> relay;
+    Instant ends;
+  };
   enum class Towards : std::uint8_t { Terminal, Relay, Dc };
-  struct Outgoing {
+  struct Target {
     Towards towards;
     Name name;
-    RequestId request;
+    std::size_t own_zone = 0;  // Dc only
+    auto operator<=>(const Target&) const = default;
+  };
+  struct Outgoing {
+    Target target;
+    RequestId request;  // zero: an HS_INIT to a DC
     Bytes plaintext;
   };
-  using OutgoingKey = std::tuple<Towards, Name, std::uint64_t>;
+  using OutgoingKey = std::pair<Target, std::uint64_t>;
 
-  // ---- dispatch (director_engine.cpp) -------------------------------------------------------
+  // ---- dispatch.cpp -------------------------------------------------------------------------
   void handle_init(Instant now, WallTime wall, const Datagram& datagram);
+  bool proven_may_open(Instant now, const IpAddress& source);
+  bool may_open(Instant now, const Datagram& datagram, exchange::HandshakeResponder& responder);
+  void handle_opened(Instant now, WallTime wall, const ArrivalPtr& arrival);
+  void handle_first(Instant now, WallTime wall, const ArrivalPtr& arrival, bool enrols,
+                    wire::ControlMessage message);
+  void first_registration(Instant now, WallTime wall, const ArrivalPtr& arrival,
+                          wire::RegistrationRequest request);
   void handle_control(Instant now, WallTime wall, const Datagram& datagram);
   void handle_message(Instant now, WallTime wall, SessionEntry& session,
                       const wire::ControlMessage& message);
-  SessionId new_session_id();
+  void from_terminal(Instant now, WallTime wall, SessionEntry& session, TerminalEntry& entry,
+                     const wire::ControlMessage& message);
+  void from_relay(Instant now, SessionEntry& session, RelayEntry& entry,
+                  const wire::ControlMessage& message);
+  void from_dc(Instant now, SessionEntry& session, const wire::ControlMessage& message);
+  bool key_still_valid(const SessionEntry& session) const;
+  TerminalStatus status_of(const TerminalEntry& entry) const;
+
+  // ---- sessions.cpp -------------------------------------------------------------------------
+  // `id`: of the terminal or relay; the session's id hides it, so that a record of a session that
+  // a restart took can still be answered with a hint.
+  SessionId new_session_id(PeerKind kind, std::uint64_t id);
+  std::uint32_t session_mask(std::uint32_t random_half) const;
+  const PublicKey* key_behind(SessionId id, bool& of_dc) const;
   SessionEntry* find_session(const std::optional<SessionId>& id);
   // Adds it and, when confirmed, makes it the peer's session.
   SessionId adopt(Instant now, exchange::Session session, PeerKind kind, const Name& name,
                   std::size_t zone, const Endpoint& peer, const IpAddress& local, bool confirmed);
   void make_current(SessionId id);
   void forget_session(SessionId id);
+  void forget_sessions_of(PeerKind kind, const Name& name);
+  void sweep_sessions(Instant now);
   void send(const SessionEntry& to, Bytes datagram);
   bool send_message(const std::optional<SessionId>& session, const wire::ControlMessage& message);
-  void respond(Instant now, exchange::OpenedInit& init, const wire::ControlMessage& message,
-               PeerKind kind, const Name& name, std::size_t zone, const Endpoint& to,
-               const IpAddress& local, bool confirmed);
+  std::optional<SessionId> respond(Instant now, Arrival& arrival,
+                                   const wire::ControlMessage& message, PeerKind kind,
+                                   const Name& name, std::uint64_t id, bool confirmed);
+  const Bytes* kept_response(Instant now, const Mac1& mac1);
+  void keep_response(Instant now, const Mac1& mac1, Bytes datagram);
   void notify(Notify::Kind kind, const Name& subject, std::string text);
   std::uint64_t write(store::Batch batch);
   std::optional<std::size_t> zone_of(const Name& name) const;
+  RequestId new_request_id();
+  void send_reliably(Instant now, const Target& target, RequestId request,
+                     const wire::ControlMessage& message);
+  void track(Instant now, const Target& target, RequestId request, Bytes plaintext,
+             const exchange::RttEstimator& rtt);
+  void stop_sending(Instant now, const Target& target, RequestId request);
+  std::optional<SessionId> session_towards(const Target& target) const;
+  void send_again(Instant now, const Outgoing& outgoing, int attempt);
+  void outgoing_failed(Instant now, const Outgoing& outgoing);
 
   // ---- registration.cpp ---------------------------------------------------------------------
-  void registration(Instant now, WallTime wall, PendingRegistration pending, TerminalEntry& entry,
-                    std::size_t zone);
+  void registration(Instant now, WallTime wall, PendingRegistration pending, TerminalEntry& entry);
   bool acceptable(const wire::RegistrationRequest& request) const;
   store::Location locate(const TerminalEntry& entry, const PendingRegistration& pending,
                          WallTime wall) const;
   void submit(PendingRegistration pending, TerminalEntry& entry, WallTime wall);
-  void registration_written(Instant now, WallTime wall, const Name& name,
+  void registration_written(Instant now, WallTime wall, const Name& name, std::uint64_t tag,
                             const store::Completion& completion);
+  void registration_applied(Instant now, WallTime wall, TerminalEntry& entry,
+                            PendingRegistration& pending);
+  void relay_written(Instant now, PendingRelay pending, const store::Completion& completion);
+  wire::RegistrationResponse granted(const TerminalEntry& entry,
+                                     const PendingRegistration& pending, WallTime wall) const;
   void answer_registration(Instant now, WallTime wall, PendingRegistration& pending,
                            TerminalEntry& entry, wire::Status status, std::uint64_t counter,
                            bool fresh);
-  void enrol_terminal(Instant now, WallTime wall, exchange::OpenedInit& init,
-                      const wire::RegistrationRequest& request, std::size_t zone,
-                      const Datagram& datagram);
+  void enrol_terminal(Instant now, WallTime wall, const ArrivalPtr& arrival,
+                      const wire::RegistrationRequest& request);
 
   // ---- presence.cpp -------------------------------------------------------------------------
   void keep_alive(Instant now, SessionEntry& session, const wire::KeepAlive& message);
   void touch(Instant now, TerminalEntry& entry);
-  void expire_leases(Instant now, WallTime wall);
+  void expire_leases(Instant now);
+  void write_offline(const TerminalEntry& entry);
   void send_due_hints(Instant now);
-  void hint_unknown_session(const Datagram& datagram);
+  void hint_unknown_session(Instant now, const Datagram& datagram, SessionId id);
   Bytes control_hint(const PublicKey& key) const;
+  void sweep(Instant now);  // director_engine.cpp
 
   // ---- direction.cpp ------------------------------------------------------------------------
   void direction_request(Instant now, SessionEntry& session, const wire::DirectionRequest& request);
+  void name_peer(Instant now, SessionEntry& session, const wire::DirectionRequest& request);
   void refuse_direction(Instant now, const Name& mn, RequestId request, wire::Status status);
   wire::Status fill_peer(Direction& direction) const;
+  wire::Status fill_own_peer(Direction& direction, std::size_t own_zone) const;
   Reach reach_of(const store::TerminalView& view) const;
   Reach reach_of_asker(const TerminalEntry& entry, const SessionEntry& session,
                        const wire::DirectionRequest& request) const;
   Reach reach_of_record(const wire::DirectionRequest& request, VirtualAddresses& addresses,
-                        PublicKey& key) const;
+                        PublicKey& key, bool& hidden) const;
   void plan(Instant now, Direction& direction);
   void send_directions(Instant now, Direction& direction);
+  bool send_to_cn(Instant now, Direction& direction);
   wire::RouteDirection route_for(const Direction& direction, wire::Role role) const;
+  Target target_of_cn(const Direction& direction) const;
   void end_direction(Instant now, Direction& direction, wire::Status status);
+  void end_directions_of(Instant now, const Name& terminal);
+  void replan(Instant now, Direction& direction);
+
+  // ---- answers.cpp --------------------------------------------------------------------------
   void route_ack(Instant now, SessionEntry& session, const wire::RouteAck& ack);
+  void forwarded_acked(Instant now, Forwarded& forwarded, const wire::RouteAck& ack);
   void direction_acked(Instant now, Direction& direction, const wire::RouteAck& ack);
+  void relay_response(Instant now, SessionEntry& session, const wire::RelayResponse& response);
 
   // ---- relays.cpp ---------------------------------------------------------------------------
-  void relay_attach(Instant now, exchange::OpenedInit& init, const wire::RelayAttach& request,
-                    RelayEntry& entry, std::size_t zone, const Datagram& datagram);
-  void enrol_relay(Instant now, WallTime wall, std::shared_ptr<exchange::OpenedInit> init,
-                   const wire::RelayAttach& request, std::size_t zone, const Datagram& datagram);
-  void relay_response(Instant now, SessionEntry& session, const wire::RelayResponse& response);
-  void direct_relay(Instant now, const Direction& direction, std::uint32_t lifetime);
+  void relay_attach(Instant now, Arrival& arrival, const wire::RelayAttach& request,
+                    RelayEntry& entry);
+  void enrol_relay(Instant now, WallTime wall, const ArrivalPtr& arrival,
+                   const wire::RelayAttach& request);
+  void direct_relay(Instant now, const Direction& direction);
+  void delete_at_relay(Instant now, const Name& relay, const std::vector<PathId>& paths);
   std::vector<RelayOption> relay_options(Instant now, const Direction& direction,
                                          std::vector<Name>& names) const;
   bool is_usable(Instant now, const RelayEntry& entry) const;
 
   // ---- federation.cpp -----------------------------------------------------------------------
-  void send_to_dc(Instant now, std::size_t own_zone, const Name& zone, wire::RouteDirection route);
-  void flush_dc(Instant now, const Name& zone, DcPeer& peer);
+  void send_to_dc(Instant now, const LinkKey& key, wire::RouteDirection route);
+  void flush_link(Instant now, const LinkKey& key, DcLink& link);
+  void start_handshake(Instant now, const LinkKey& key, DcLink& link);
+  void renew_link(Instant now, const LinkKey& key, Bytes plaintext);
+  void fail_link(Instant now, const LinkKey& key, DcLink& link, wire::Status status);
   void handle_dc_response(Instant now, const Datagram& datagram);
-  void dc_route_direction(Instant now, SessionEntry& session, const wire::RouteDirection& route);
-  wire::Status accept_route(Instant now, std::size_t own_zone, const Name& dc_zone, DcPeer& peer,
-                            const wire::RouteDirection& route, std::optional<SessionId> session);
-  void stranger(Instant now, Stranger stranger);
-  void answer_stranger(Instant now, Stranger& stranger);
-  bool believes(const DcPeer& peer, std::size_t own_zone, const PublicKey& key) const;
-  void pin(const Name& zone, const PublicKey& key, WallTime wall);
+  void handle_dc_hint(Instant now, const Datagram& datagram);
+  void link_up(Instant now, const LinkKey& key, DcLink& link,
+               exchange::HandshakeInitiator::Established done, const Datagram& datagram);
+  bool is_fresh(Instant now, const DcPeer& peer) const;
+  bool believes(Instant now, const DcPeer& peer, std::size_t own_zone, const PublicKey& key) const;
+  void pin(const Name& zone, const PublicKey& key);
+  void sweep_peers(Instant now);
 
-  // ---- reliable sending (director_engine.cpp) -------------------------------------------------
-  void send_reliably(Instant now, Towards towards, const Name& name, RequestId request,
-                     const wire::ControlMessage& message);
-  void stop_sending(Instant now, Towards towards, const Name& name, RequestId request);
-  std::optional<SessionId> session_towards(Towards towards, const Name& name);
-  void outgoing_failed(Instant now, const Outgoing& outgoing);
+  // ---- strangers.cpp ------------------------------------------------------------------------
+  void first_contact(Instant now, Stranger stranger);
+  void answer_stranger(Instant now, Stranger& stranger);
+  void dc_route_direction(Instant now, SessionEntry& session, const wire::RouteDirection& route);
+  wire::Status accept_route(Instant now, SessionEntry& session, const wire::RouteDirection& route,
+                            wire::RouteAck& answer);
+  bool has_moved(const store::TerminalView& cn, const wire::RouteDirection& route,
+                 wire::RouteAck& answer) const;
+
+  // ---- revocation.cpp -----------------------------------------------------------------------
+  void remember_path(LivePath path);
+  void forget_live_path(std::uint64_t id);
+  std::optional<std::uint64_t> live_path(const Name& terminal, PathId path) const;
+  void revoke_paths_of(Instant now, const Name& terminal, wire::RevokeReason reason);
+  void dc_path_revoke(Instant now, SessionEntry& session, const wire::PathRevoke& revoke);
+  void sweep_live_paths(Instant now);
 
   DirectorConfig config_;
   Random& random_;
   std::vector<std::unique_ptr<exchange::HandshakeResponder>> responders_;  // by zone
   std::vector<AddressPool> pools_;                                        // by zone
   exchange::SourceLimiter limiter_;
+  std::uint64_t proven_salt_;
+  std::vector<Bucket> proven_;
   Bucket handshake_load_;
+  Bucket hint_load_;
+  Bucket refusal_notes_;
+  std::map<Mac1, std::pair<Bytes, Instant>> kept_responses_;
+  std::deque<Mac1> kept_order_;
   exchange::AnswerCache answers_;
-  exchange::RttEstimator rtt_;
 
   std::map<Name, TerminalEntry> terminals_;
   std::unordered_map<std::uint64_t, Name> terminal_ids_;
   std::map<PublicKey, Name> terminal_keys_;
   std::map<IpAddress, Name> virtual_addresses_;
-  std::map<Endpoint, Name> outside_;  // last known outside endpoints, for hints
   std::set<std::pair<Instant, Name>> leases_;
 
   std::map<Name, RelayEntry> relays_;
   std::map<PublicKey, Name> relay_keys_;
   std::map<TokenId, store::Token> tokens_;
   std::map<Name, DcPeer> peers_;
+  std::map<LinkKey, DcLink> links_;
 
   std::unordered_map<SessionId, SessionEntry> sessions_;
   std::map<std::uint64_t, Name> writes_;              // tag -> terminal
   std::map<std::uint64_t, PendingRelay> relay_writes_;
+  std::map<std::uint64_t, Name> offline_writes_;      // tag -> terminal
   std::set<std::uint64_t> other_writes_;
   std::vector<Stranger> strangers_;
 
   std::map<std::uint64_t, Direction> directions_;     // by our request id
+  std::map<std::pair<Name, std::uint64_t>, std::uint64_t> directions_by_mn_;
   std::map<std::uint64_t, Forwarded> forwarded_;      // by our request id
+  std::map<ForeignRequest, std::uint64_t> forwarded_by_dc_;
+  std::map<std::uint64_t, LivePath> live_paths_;      // oldest first
+  std::set<std::pair<Name, std::uint64_t>> live_paths_by_terminal_;
+  std::uint64_t next_live_path_ = 1;
   exchange::RequestTable<Outgoing> outgoing_;
   std::map<OutgoingKey, std::uint64_t> outgoing_keys_;
   std::uint64_t next_outgoing_ = 1;
@@ -390,6 +513,7 @@ class DirectorEngine {
   std::uint64_t next_tag_ = 1;
   std::uint64_t sender_counter_;
   WallTime wall_;
+  Instant latest_;  // of the newest event, for status
   Counters counters_;
   std::vector<Effect> effects_;
 };

@@ -15,7 +15,8 @@ std::uint32_t observed_hash(const Endpoint& peer) {
 }
 }  // namespace
 
-void DirectorEngine::keep_alive(Instant now, SessionEntry& session, const wire::KeepAlive& message) {
+void DirectorEngine::keep_alive(Instant now, SessionEntry& session,
+                                const wire::KeepAlive& message) {
   if (session.kind == PeerKind::Terminal) {
     std::map<Name, TerminalEntry>::iterator it = terminals_.find(session.name);
     if (it != terminals_.end()) touch(now, it->second);
@@ -41,8 +42,7 @@ void DirectorEngine::touch(Instant now, TerminalEntry& entry) {
   leases_.insert({entry.lease_ends, name});
 }
 
-void DirectorEngine::expire_leases(Instant now, WallTime wall) {
-  (void)wall;
+void DirectorEngine::expire_leases(Instant now) {
   while (!leases_.empty() && leases_.begin()->first <= now) {
     Name name = leases_.begin()->second;
     leases_.erase(leases_.begin());
@@ -52,15 +52,20 @@ void DirectorEngine::expire_leases(Instant now, WallTime wall) {
       forget_session(*entry.session);
       entry.session.reset();
     }
-    if (!entry.view.location || (entry.view.location->flags & store::kLocationOffline)) continue;
+    if (!entry.view.location) continue;
+    bool already = entry.view.location->flags & store::kLocationOffline;
     entry.view.location->flags |= store::kLocationOffline;
-    store::Batch batch;
-    batch.items.push_back(store::SetLocationFlags{entry.view.terminal.id,
-                                                  entry.view.location->counter,
-                                                  entry.view.location->flags});
-    other_writes_.insert(write(std::move(batch)));
-    notify(Notify::Kind::Offline, name, "silent for a whole lease");
+    write_offline(entry);
+    if (!already) notify(Notify::Kind::Offline, name, "silent for a whole lease");
   }
+}
+
+void DirectorEngine::write_offline(const TerminalEntry& entry) {
+  store::Batch batch;
+  batch.items.push_back(store::SetLocationFlags{entry.view.terminal.id,
+                                                entry.view.location->counter,
+                                                entry.view.location->flags});
+  offline_writes_[write(std::move(batch))] = entry.view.terminal.name;
 }
 
 Bytes DirectorEngine::control_hint(const PublicKey& key) const {
@@ -83,13 +88,13 @@ void DirectorEngine::send_due_hints(Instant now) {
   next_hint_ = hints_due_.empty() ? Instant::never() : now + milliseconds(10);
 }
 
-void DirectorEngine::hint_unknown_session(const Datagram& datagram) {
-  // Only to an address where one of our terminals was last seen, and shorter than what came.
-  std::map<Endpoint, Name>::iterator it = outside_.find(datagram.from);
-  if (it == outside_.end()) return;
-  std::map<Name, TerminalEntry>::iterator entry = terminals_.find(it->second);
-  if (entry == terminals_.end() || !entry->second.view.terminal.key) return;
-  Bytes hint = control_hint(*entry->second.view.terminal.key);
+// To whoever sent it: the hint is no longer than what came, and worthless to others.
+void DirectorEngine::hint_unknown_session(Instant now, const Datagram& datagram, SessionId id) {
+  bool of_dc = false;
+  const PublicKey* key = key_behind(id, of_dc);
+  if ((key == nullptr && !of_dc) || !hint_load_.allow(now, kHintsPerSecond)) return;
+  // A DC gets one without a token: it only begins a handshake a little earlier because of it.
+  Bytes hint = key != nullptr ? control_hint(*key) : wire::encode(wire::ControlHint{});
   if (hint.size() > datagram.bytes.size()) return;
   ++counters_.hints;
   effects_.push_back(SendDatagram{datagram.local, datagram.from, std::move(hint)});

@@ -62,11 +62,14 @@ store::Location DirectorEngine::locate(const TerminalEntry& entry,
       if (best == nullptr || seen) best = &l;
       if (seen) break;
     }
-    if (best == nullptr && f != family) {
-      place = {};  // the terminal has left this family
+    if (f != family) {
+      // Known from its own registration, and still there if it is among the locators.
+      bool still_there = false;
+      for (const wire::Locator& l : request.locators)
+        still_there = still_there || l.endpoint == Endpoint{place.real, place.real_port};
+      if (!still_there) place = {};
       continue;
     }
-    if (f != family) continue;  // known from its own registration, or unknown
     place.outside = pending.from;
     place.real = best != nullptr ? best->endpoint.address : pending.from.address;
     place.real_port = best != nullptr ? best->endpoint.port : pending.from.port;
@@ -76,8 +79,7 @@ store::Location DirectorEngine::locate(const TerminalEntry& entry,
 }
 
 void DirectorEngine::registration(Instant now, WallTime wall, PendingRegistration pending,
-                                  TerminalEntry& entry, std::size_t zone) {
-  (void)zone;
+                                  TerminalEntry& entry) {
   if (!acceptable(pending.request)) {
     ++counters_.refused;
     answer_registration(now, wall, pending, entry, wire::Status::Denied, pending.request.counter,
@@ -128,69 +130,44 @@ void DirectorEngine::submit(PendingRegistration pending, TerminalEntry& entry, W
 void DirectorEngine::store_completed(Instant now, WallTime wall, std::uint64_t tag,
                                      const store::Completion& completion) {
   wall_ = wall;
+  latest_ = now;
   if (other_writes_.erase(tag) > 0) return;
-  std::map<std::uint64_t, PendingRelay>::iterator relay = relay_writes_.find(tag);
-  if (relay != relay_writes_.end()) {
-    PendingRelay pending = std::move(relay->second);
-    relay_writes_.erase(relay);
-    bool applied = !completion.items.empty() &&
-                   completion.items[0].outcome == store::Outcome::Applied;
-    std::map<Name, RelayEntry>::iterator entry = relays_.find(pending.request.name);
-    if (!applied || entry == relays_.end()) {
-      ++counters_.refused;
-      return;
+  store::Outcome first =
+      completion.items.empty() ? store::Outcome::Unknown : completion.items[0].outcome;
+  if (std::map<std::uint64_t, Name>::node_type offline = offline_writes_.extract(tag)) {
+    std::map<Name, TerminalEntry>::iterator it = terminals_.find(offline.mapped());
+    bool failed = first == store::Outcome::Unavailable || first == store::Outcome::Unknown;
+    if (failed && it != terminals_.end() && !it->second.session) {
+      // DNS still shows it: try again when the next lease would have ended.
+      it->second.lease_ends = now + kLease / 10;
+      leases_.insert({it->second.lease_ends, offline.mapped()});
     }
-    entry->second.relay.key = pending.key;
-    relay_keys_[pending.key] = pending.request.name;
-    Datagram from{pending.local, pending.from, {}};
-    relay_attach(now, *pending.init, pending.request, entry->second, pending.zone, from);
     return;
   }
-  std::map<std::uint64_t, Name>::iterator it = writes_.find(tag);
-  if (it == writes_.end()) return;
-  Name name = it->second;
-  writes_.erase(it);
-  registration_written(now, wall, name, completion);
+  if (std::map<std::uint64_t, PendingRelay>::node_type relay = relay_writes_.extract(tag)) {
+    relay_written(now, std::move(relay.mapped()), completion);
+    return;
+  }
+  if (std::map<std::uint64_t, Name>::node_type terminal = writes_.extract(tag))
+    registration_written(now, wall, terminal.mapped(), tag, completion);
 }
 
 void DirectorEngine::registration_written(Instant now, WallTime wall, const Name& name,
-                                          const store::Completion& completion) {
+                                          std::uint64_t tag, const store::Completion& completion) {
   std::map<Name, TerminalEntry>::iterator it = terminals_.find(name);
-  if (it == terminals_.end() || !it->second.writing) return;
+  if (it == terminals_.end() || !it->second.writing || it->second.writing->tag != tag) return;
   TerminalEntry& entry = it->second;
   PendingRegistration pending = std::move(*entry.writing);
   entry.writing.reset();
   store::ItemResult result =
       completion.items.empty() ? store::ItemResult{} : completion.items.back();
-  bool bound = !pending.token || (!completion.items.empty() &&
-                                  completion.items[0].outcome == store::Outcome::Applied);
-  switch (bound ? result.outcome : store::Outcome::Conflict) {
-    case store::Outcome::Applied: {
-      bool moved = !entry.view.location || !(entry.view.location->v4 == pending.location.v4) ||
-                   !(entry.view.location->v6 == pending.location.v6);
-      if (entry.view.location)
-        for (const store::FamilyLocation* f : {&entry.view.location->v4, &entry.view.location->v6})
-          outside_.erase(f->outside);
-      entry.view.location = pending.location;
-      if (pending.token) {
-        if (entry.view.terminal.key) terminal_keys_.erase(*entry.view.terminal.key);
-        entry.view.terminal.key = pending.key;
-        terminal_keys_[pending.key] = name;
-      }
-      for (const store::FamilyLocation* f : {&pending.location.v4, &pending.location.v6})
-        if (f->outside.is_set()) outside_[f->outside] = name;
-      ++counters_.registrations;
-      bool left = pending.request.leaving;
-      notify(left ? Notify::Kind::Offline : moved ? Notify::Kind::Moved : Notify::Kind::Registered,
-             name, left ? "left" : "at " + to_string(pending.from));
-      answer_registration(now, wall, pending, entry, wire::Status::Ok, pending.request.counter,
-                          true);
-      if (left) {
-        leases_.erase({entry.lease_ends, name});
-        entry.lease_ends = Instant::never();
-      }
+  // An enrolment is one transaction: when the binding is refused, the location is so with it.
+  bool of_binding = pending.token && result.outcome == store::Outcome::Conflict;
+  if (of_binding) result = completion.items.front();
+  switch (result.outcome) {
+    case store::Outcome::Applied:
+      registration_applied(now, wall, entry, pending);
       break;
-    }
     case store::Outcome::Stale:
       ++counters_.stale;
       answer_registration(now, wall, pending, entry, wire::Status::Stale, result.stored_counter,
@@ -198,21 +175,95 @@ void DirectorEngine::registration_written(Instant now, WallTime wall, const Name
       break;
     case store::Outcome::Conflict:
       ++counters_.refused;
-      notify(Notify::Kind::Refused, name, "enrolment refused: " + completion.items[0].reason);
+      notify(Notify::Kind::Refused, name, "registration refused: " + result.reason);
+      answer_registration(now, wall, pending, entry, wire::Status::Denied,
+                          pending.request.counter, false);
       break;
     case store::Outcome::Unavailable:
     case store::Outcome::Unknown:
-      // Not acknowledged: the terminal sends it again, with the same counter.
+      // Not acknowledged: the terminal sends it again, with a greater counter.
       notify(Notify::Kind::Warning, name, "registration not stored: " + result.reason);
       answer_registration(now, wall, pending, entry, wire::Status::TryLater,
                           pending.request.counter, false);
       break;
   }
-  if (!entry.waiting.empty()) {
-    PendingRegistration next = std::move(entry.waiting.front());
-    entry.waiting.pop_front();
-    submit(std::move(next), entry, wall);
+  if (entry.writing || entry.waiting.empty()) return;
+  PendingRegistration next = std::move(entry.waiting.front());
+  entry.waiting.pop_front();
+  submit(std::move(next), entry, wall);
+}
+
+void DirectorEngine::registration_applied(Instant now, WallTime wall, TerminalEntry& entry,
+                                          PendingRegistration& pending) {
+  const Name& name = entry.view.terminal.name;
+  bool moved = !entry.view.location || !(entry.view.location->v4 == pending.location.v4) ||
+               !(entry.view.location->v6 == pending.location.v6);
+  entry.view.location = pending.location;
+  std::optional<PublicKey>& key = entry.view.terminal.key;
+  if (pending.token && key != pending.key) {
+    if (key) {
+      // The name has a new owner: what the old key set up ends.
+      revoke_paths_of(now, name, wire::RevokeReason::KeyChanged);
+      terminal_keys_.erase(*key);
+      entry.session.reset();
+    }
+    key = pending.key;
+    terminal_keys_[pending.key] = name;
   }
+  ++counters_.registrations;
+  bool left = pending.request.leaving;
+  notify(left ? Notify::Kind::Offline : moved ? Notify::Kind::Moved : Notify::Kind::Registered,
+         name, left ? "left" : "at " + to_string(pending.from));
+  answer_registration(now, wall, pending, entry, wire::Status::Ok, pending.request.counter, true);
+  if (!left) return;
+  leases_.erase({entry.lease_ends, name});
+  entry.lease_ends = Instant::never();
+}
+
+void DirectorEngine::relay_written(Instant now, PendingRelay pending,
+                                   const store::Completion& completion) {
+  bool applied =
+      !completion.items.empty() && completion.items[0].outcome == store::Outcome::Applied;
+  std::map<Name, RelayEntry>::iterator it = relays_.find(pending.request.name);
+  if (!applied || it == relays_.end()) {
+    ++counters_.refused;
+    std::string why = completion.items.empty() ? "" : completion.items[0].reason;
+    notify(Notify::Kind::Refused, pending.request.name, "enrolment refused: " + why);
+    return;
+  }
+  RelayEntry& entry = it->second;
+  const PublicKey& key = pending.arrival->opened.initiator();
+  if (entry.relay.key && entry.relay.key != key) {
+    relay_keys_.erase(*entry.relay.key);
+    entry.session.reset();
+    entry.counter = 0;  // the other key's
+  }
+  entry.relay.key = key;
+  relay_keys_[key] = pending.request.name;
+  relay_attach(now, *pending.arrival, pending.request, entry);
+}
+
+wire::RegistrationResponse DirectorEngine::granted(const TerminalEntry& entry,
+                                                   const PendingRegistration& pending,
+                                                   WallTime wall) const {
+  const ZoneIdentity& identity = config_.zones[*zone_of(entry.view.terminal.name)];
+  wire::RegistrationResponse out;
+  const store::FamilyLocation& place =
+      pending.from.family() == Family::V4 ? entry.view.location->v4 : entry.view.location->v6;
+  out.nat = place.behind_nat ? wire::NatVerdict::Behind : wire::NatVerdict::None;
+  out.virtual_addresses = entry.view.terminal.virtual_addresses;
+  out.zone_virtual6 = identity.zone.virtual6;
+  out.zone_pools4 = identity.zone.pools4;
+  if (out.zone_pools4.size() > 4) out.zone_pools4.resize(4);
+  out.lease_seconds = static_cast<std::uint32_t>(kLease.us / 1'000'000);
+  out.keep_alive_seconds = static_cast<std::uint32_t>(kKeepAliveInterval.us / 1'000'000);
+  out.control_hint_token =
+      crypto::control_hint_token(config_.reset_secret, crypto::key_hash(pending.key));
+  if (identity.next_key) out.dc_next_key = identity.next_key->public_key;
+  out.time_us = static_cast<std::uint64_t>(wall.us);
+  out.dc_endpoints = identity.zone.dc_endpoints;
+  if (out.dc_endpoints.size() > 4) out.dc_endpoints.resize(4);
+  return out;
 }
 
 void DirectorEngine::answer_registration(Instant now, WallTime wall, PendingRegistration& pending,
@@ -221,62 +272,44 @@ void DirectorEngine::answer_registration(Instant now, WallTime wall, PendingRegi
   const Name& name = entry.view.terminal.name;
   std::optional<std::size_t> zone = zone_of(name);
   if (!zone) return;
-  const ZoneIdentity& identity = config_.zones[*zone];
   wire::RegistrationResponse out;
+  if (status == wire::Status::Ok) out = granted(entry, pending, wall);
   out.status = status;
   out.counter = counter;
   out.observed = pending.from;
-  out.zone = identity.zone.apex;
-  if (status == wire::Status::Ok) {
-    const store::FamilyLocation& place =
-        pending.from.family() == Family::V4 ? entry.view.location->v4 : entry.view.location->v6;
-    out.nat = place.behind_nat ? wire::NatVerdict::Behind : wire::NatVerdict::None;
-    out.virtual_addresses = entry.view.terminal.virtual_addresses;
-    out.zone_virtual6 = identity.zone.virtual6;
-    out.zone_pools4 = identity.zone.pools4;
-    if (out.zone_pools4.size() > 4) out.zone_pools4.resize(4);
-    out.lease_seconds = static_cast<std::uint32_t>(kLease.us / 1'000'000);
-    out.keep_alive_seconds = static_cast<std::uint32_t>(kKeepAliveInterval.us / 1'000'000);
-    out.control_hint_token = crypto::control_hint_token(config_.reset_secret,
-                                                        crypto::key_hash(pending.key));
-    if (identity.next_key) out.dc_next_key = identity.next_key->public_key;
-    out.time_us = static_cast<std::uint64_t>(wall.us);
-    out.dc_endpoints = identity.zone.dc_endpoints;
-    if (out.dc_endpoints.size() > 4) out.dc_endpoints.resize(4);
-    touch(now, entry);
-  }
+  out.zone = config_.zones[*zone].zone.apex;
+  // A replayed message must not keep a terminal online that is gone.
+  if (status == wire::Status::Ok && (fresh || pending.session)) touch(now, entry);
   wire::ControlMessage message(std::move(out));
-  if (pending.session) {
+  if (pending.session)
     send_message(pending.session, message);
-  } else if (pending.init) {
-    respond(now, *pending.init, message, PeerKind::Terminal, name, *zone, pending.from,
-            pending.local, fresh);
-  }
+  else if (pending.arrival)
+    respond(now, *pending.arrival, message, PeerKind::Terminal, name,
+            entry.view.terminal.id.value, fresh);
 }
 
-void DirectorEngine::enrol_terminal(Instant now, WallTime wall, exchange::OpenedInit& init,
-                                    const wire::RegistrationRequest& request, std::size_t zone,
-                                    const Datagram& datagram) {
-  const store::Token& token = tokens_.at(init.token());
+void DirectorEngine::enrol_terminal(Instant now, WallTime wall, const ArrivalPtr& arrival,
+                                    const wire::RegistrationRequest& request) {
+  const store::Token& token = tokens_.at(arrival->opened.token());
   std::map<Name, TerminalEntry>::iterator it = terminals_.find(request.name);
   bool fits = token.purpose == store::TokenPurpose::Terminal && token.subject == request.name &&
-              it != terminals_.end() && zone_of(request.name) == zone;
+              it != terminals_.end() && zone_of(request.name) == arrival->zone;
   // A key that already names another terminal would make two names answer to one key.
-  std::map<PublicKey, Name>::iterator holder = terminal_keys_.find(init.initiator());
+  std::map<PublicKey, Name>::iterator holder = terminal_keys_.find(arrival->opened.initiator());
   if (!fits || (holder != terminal_keys_.end() && holder->second != request.name)) {
     ++counters_.refused;
     notify(Notify::Kind::Refused, request.name,
-           "enrolment that does not fit its token, from " + to_string(datagram.from));
+           "enrolment that does not fit its token, from " + to_string(arrival->from));
     return;
   }
   PendingRegistration pending;
   pending.request = request;
-  pending.from = datagram.from;
-  pending.local = datagram.local;
-  pending.init = std::make_shared<exchange::OpenedInit>(std::move(init));
-  pending.key = pending.init->initiator();
-  pending.token = pending.init->token();
-  registration(now, wall, std::move(pending), it->second, zone);
+  pending.from = arrival->from;
+  pending.local = arrival->local;
+  pending.arrival = arrival;
+  pending.key = arrival->opened.initiator();
+  pending.token = arrival->opened.token();
+  registration(now, wall, std::move(pending), it->second);
 }
 
 }  // namespace ntm::director

@@ -213,9 +213,13 @@ struct RouteDirection {
   // DC to DC only: grows with every one that this DC ever sent, so that a replayed first message
   // of a handshake does nothing. Zero towards terminals.
   std::uint64_t sender_counter = 0;
+  // DC to DC only: the outside addresses at which the plan supposes `to`. Its own DC answers Moved
+  // when it knows better; none = the sender knows no place (a private terminal).
+  std::vector<Endpoint> planned;
   bool operator==(const RouteDirection&) const = default;
 };
 constexpr std::size_t kMaxTargets = 3;
+constexpr std::size_t kMaxPlanned = 2;
 constexpr std::size_t kMaxReasonText = 120;
 
 struct RouteAck {  // from CN to its DC, from DC_CN to DC_MN; also answers Path Revoke

@@ -18,7 +18,7 @@ enum RouteTlv : std::uint8_t {
   kRteRelay = 12, kRtePeer = 13, kRteInitiatorZone = 14, kRteResponderZone = 15,
   kRteVirtual4 = 16, kRteVirtual6 = 17, kRtePeerKey = 18, kRteDnssec = 19,
   kRteDirectionReason = 20, kRteOldPath = 21, kRteSuite = 22, kRteMessage1 = 23,
-  kRteLocator = 24, kRteLifetime = 25, kRteCounter = 26,
+  kRteLocator = 24, kRteLifetime = 25, kRteCounter = 26, kRtePlanned = 27,
 };
 enum AckTlv : std::uint8_t {
   kAckRequest = 1, kAckStatus = 2, kAckLocator = 3, kAckObserved4 = 4, kAckObserved6 = 5,
@@ -121,6 +121,7 @@ Bytes encode_body(const RouteDirection& m) {
   assert(m.spares.size() <= kMaxSpares && m.targets.size() <= kMaxTargets);
   assert(m.reason.size() <= kMaxReasonText && m.peer_locators.size() <= kMaxLocators);
   assert(m.message1.empty() || m.message1.size() == kMessage1Size);
+  assert(m.planned.size() <= kMaxPlanned);
   assert(!m.relay || m.relay->endpoints.size() <= kMaxRelayEndpoints);
   TlvWriter out(MessageKind::RouteDirection);
   put_route_core(out, m);
@@ -139,6 +140,7 @@ Bytes encode_body(const RouteDirection& m) {
   for (const Locator& l : m.peer_locators) out.locator(kRteLocator, l);
   out.u32(kRteLifetime, m.lifetime_seconds);
   if (m.sender_counter != 0) out.u64(kRteCounter, m.sender_counter);
+  for (const Endpoint& e : m.planned) out.endpoint(kRtePlanned, e);
   return out.take();
 }
 
@@ -162,6 +164,11 @@ bool get_route_special(TlvReader& in, RouteDirection& m, RelayTarget& relay) {
       in.many();
       m.targets.push_back(in.endpoint());
       if (m.targets.size() > kMaxTargets) in.fail();
+      return true;
+    case kRtePlanned:
+      in.many();
+      m.planned.push_back(in.endpoint());
+      if (m.planned.size() > kMaxPlanned) in.fail();
       return true;
     case kRteRelayEndpoint:
       in.many();

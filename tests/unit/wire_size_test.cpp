@@ -76,6 +76,7 @@ std::map<MessageKind, ControlMessage> greatest(std::size_t size) {
   route.to = route.peer = route.initiator_zone = route.responder_zone = long_name;
   route.reason.assign(kMaxReasonText, 'r');
   route.targets = endpoints(kMaxTargets);
+  route.planned = endpoints(kMaxPlanned);
   route.relay->endpoints = endpoints(2);
   route.peer_locators = locators();
   out[MessageKind::RouteDirection] = route;
@@ -124,8 +125,8 @@ TEST(ControlSizes, WhatHandshakesCarryFits) {
 // gives; real names are far below, and nothing shortens a message that is too long.
 TEST(ControlSizes, NamesThatTheGreatestDirectionsLeaveRoomFor) {
   EXPECT_EQ(longest_names(MessageKind::DirectionRequest, kMinRecord), 114u);
-  EXPECT_EQ(longest_names(MessageKind::RouteDirection, kMinRecord), 103u);
-  EXPECT_EQ(longest_names(MessageKind::RouteDirection, kHandshakeInitFixed), 72u);
+  EXPECT_EQ(longest_names(MessageKind::RouteDirection, kMinRecord), 93u);
+  EXPECT_EQ(longest_names(MessageKind::RouteDirection, kHandshakeInitFixed), 62u);
 }
 
 }  // namespace

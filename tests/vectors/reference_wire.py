@@ -245,7 +245,8 @@ def route_direction():
         (13, name("mn.example.org")), (14, name("example.org")), (15, name("example.net")),
         (16, address("198.18.0.7")), (17, address("fd12:3456:789a::7")),
         (18, run(0x60, 32)), (19, u8(2)), (20, u8(3)), (21, OLD_PATH), (22, u8(2)),
-        (23, MESSAGE1), *((24, value) for value in LOCATORS), (25, u32(3600)), (26, u64(77)))
+        (23, MESSAGE1), *((24, value) for value in LOCATORS), (25, u32(3600)), (26, u64(77)),
+        (27, endpoint("203.0.113.9", 50123)), (27, endpoint("2001:db8::10", 40001)))
 
 
 def direction():

@@ -156,6 +156,7 @@ RouteDirection full_route() {
   m.peer_locators = all_locators();
   m.lifetime_seconds = 3600;
   m.sender_counter = 77;
+  m.planned = {endpoint("203.0.113.9:50123"), endpoint("[2001:db8::10]:40001")};
   return m;
 }
 
