@@ -71,6 +71,7 @@ void Path::install_keys() {
   put.keys = path_keys(output_, suite_, epoch_, initiator_);
   put.outer = outer_;
   context_.change(put);
+  has_keys_ = true;
   rekey_.keys_made(context_.now, initiator_);
 }
 

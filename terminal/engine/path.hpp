@@ -40,10 +40,12 @@ namespace ntm::terminal {
 enum class PathState : std::uint8_t { Opening, Keyed, Up, Lost, Closing };
 const char* to_string(PathState state);
 
-// Direct targets get 4 tries at 0, 50, 150, 350 ms; a relay the 8 tries of the request timer.
+// Direct targets get 4 tries at 0, 50, 150, 350 ms. A relay gets 6 over about 8 s: by then the DC
+// must be asked again, because the peer will have moved or be gone.
 constexpr int kTargetTries = 4;
 constexpr Duration kTargetFirst = milliseconds(50);
-constexpr int kRelayTries = 8;
+constexpr int kRelayTries = 6;
+constexpr Duration kTryMost = seconds(2);
 // Direct mode falls back to the relay after max(this, 1.5 RTT) without anything authentic.
 constexpr Duration kRelayFallback = milliseconds(300);
 // A relayed path tries its targets again at 1, 2, 4 ... 60 s.
@@ -55,8 +57,8 @@ constexpr Duration kConsentEvery = seconds(15);
 // trip of 100 ms at 10 Mbit/s carries, so that a download does not stand still at a handover.
 constexpr std::uint32_t kRoamCredit = 128 * 1024;
 constexpr std::size_t kMaxCandidates = 8;
-// A responder's path that the initiator never used is given up after this: all tries of the
-// request timer take 8 x 250 ms doubling to 1 s.
+// A responder's path that the initiator never used is given up after this, which is longer than the
+// initiator tries.
 constexpr Duration kConfirmWithin = seconds(15);
 
 struct Candidate {
@@ -91,7 +93,7 @@ class Path {
   PathId id() const { return route_.path; }
   PathState state() const { return state_; }
   bool usable() const { return state_ == PathState::Up || (state_ == PathState::Keyed && early_); }
-  bool has_keys() const { return state_ != PathState::Opening; }
+  bool has_keys() const { return has_keys_; }  // and the datapath knows the path
   bool is_initiator() const { return initiator_; }
   const PublicKey& initiator_key() const { return initiator_key_; }
   const wire::RouteDirection& route() const { return route_; }
@@ -190,6 +192,7 @@ class Path {
   Bytes message2_;
   crypto::NoiseOutput output_;
   Key32 exporter_;
+  bool has_keys_ = false;
   std::uint8_t epoch_ = 0;
   std::optional<std::uint8_t> waiting_epoch_;  // of a rekey by the peer, until it uses the keys
   bool confirmed_ = false;

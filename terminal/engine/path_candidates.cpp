@@ -314,7 +314,7 @@ void Path::candidate_timers() {
     send_request(c);
     ++c.tries;
     c.next = context_.now + context_.jittered(c.timeout);
-    c.timeout = std::min(c.timeout * 2, Duration{seconds(4)});
+    c.timeout = std::min(c.timeout * 2, kTryMost);
   }
 }
 

@@ -12,6 +12,9 @@ namespace {
 constexpr Family kFamilies[] = {Family::V6, Family::V4};  // IPv6 first among equals
 // A handshake moves on to the other family or DC address after this many tries (about 2 s).
 constexpr int kHandshakeTries = 3;
+// Records that stay unanswered mean a session that the DC lost: it can't tell us by CTRL_HINT once
+// our address is another one than it knows. So a new handshake comes after 1 to 4 s already.
+constexpr int kRecordTries = 4;
 constexpr Duration kRetryRefused = seconds(60);  // a person must act first
 constexpr Duration kRetryBusy = seconds(5);
 constexpr Duration kRetrySilentMost = seconds(15);
@@ -60,7 +63,7 @@ void Registration::send_registration(Family family, bool by_handshake) {
   f.queued = false;
   f.retry = Instant::never();
   requests_.start(context_.now, id, Try{family, by_handshake, message}, rtt_, context_.random,
-                  by_handshake ? kHandshakeTries : exchange::kMaxTries);
+                  by_handshake ? kHandshakeTries : kRecordTries);
 }
 
 void Registration::register_family(Family family) {
@@ -240,7 +243,7 @@ void Registration::send_keep_alive(Family family) {
   message.observed_hash = endpoint_hash(state(family).observed);
   state(family).timer.sent(context_.now, context_.random);
   if (!link_.send(message, family)) return;
-  echoes_.start(context_.now, message.sequence, family, rtt_, context_.random);
+  echoes_.start(context_.now, message.sequence, family, rtt_, context_.random, kRecordTries);
 }
 
 void Registration::on_timer() {

@@ -12,9 +12,10 @@
 //   | any         | addresses changed, hint, renewal    | registering                           |
 //   | registering | RegistrationResponse Ok             | registered                            |
 //   | registering | Stale                               | registering, counter raised           |
-//   | registering | other status, 8 tries unanswered    | refused                               |
+//   | registering | record unanswered 4 times           | registering, by a new handshake       |
+//   | registering | other status, handshake unanswered  | refused                               |
 //   | registered  | echo shows another outside address  | registering                           |
-//   | registered  | 8 keep-alives unanswered            | registering, by a new handshake       |
+//   | registered  | keep-alive unanswered 4 times       | registering, by a new handshake       |
 //   | refused     | `retry` is reached                  | registering                           |
 #pragma once
 

@@ -94,43 +94,41 @@ void Tunnel::hold() {
   context_.note("tunnel_held", {{"peer", peer_.text()}});
 }
 
+void Tunnel::collect_losses(bool works, Path* best, Needs& needs) {
+  for (const std::unique_ptr<Path>& p : paths_) {
+    bool lost = p->take_lost();
+    bool worn = p->take_needs_direction();
+    if (worn && p.get() == selected_) needs.direction = wire::DirectionReason::Rekey;
+    if (lost) {
+      // A path that we never used as responder is its initiator's worry.
+      bool ours = p.get() == selected_ || p->is_initiator();
+      bool replaced = works && best != p.get();
+      if (p.get() != selected_) p->close(context_.now + kKeepReplaced);
+      if (!ours || replaced) continue;
+      if (!ever_up_ && ++setup_failures_ >= kSetupTries) continue;
+      needs.direction = wire::DirectionReason::PathLost;
+    }
+    if ((lost || worn) && needs.direction && p->has_keys()) needs.old_path = p->id();
+  }
+  if (needs.direction && selected_ != nullptr) needs.old_path = selected_->id();
+}
+
 Tunnel::Needs Tunnel::settle() {
   Needs needs;
   bool was_usable = ever_up_ && !held_;
   Path* best = choose();
   bool moved = false;
-  for (const std::unique_ptr<Path>& p : paths_) {
-    bool this_moved = p->take_moved();
-    if (p.get() == selected_ && this_moved) moved = true;
-    bool lost = p->take_lost();
-    bool worn = p->take_needs_direction();
-    // A path that never worked for us as responder is its initiator's worry.
-    if (!lost && !worn) continue;
-    bool ours = p.get() == selected_ || (selected_ == nullptr && p->is_initiator());
-    if (!ours || (lost && best != nullptr && best != p.get())) {
-      if (lost && p.get() != selected_) p->close(context_.now + kKeepReplaced);
-      continue;
-    }
-    if (lost && !ever_up_ && ++setup_failures_ >= kSetupTries) continue;
-    needs.direction = lost ? wire::DirectionReason::PathLost : wire::DirectionReason::Rekey;
-    if (p->has_keys()) needs.old_path = p->id();
-  }
-  bool on_living_address = best != nullptr && best->outer() &&
-                           context_.locals.has(best->outer()->local);
-  if (best != nullptr && on_living_address && (best != selected_ || held_ || moved)) {
+  for (const std::unique_ptr<Path>& p : paths_)
+    if (p->take_moved() && p.get() == selected_) moved = true;
+  // A path from an address that is gone sends into the void, whatever its state.
+  bool works = best != nullptr && best->outer() && context_.locals.has(best->outer()->local);
+  collect_losses(works, best, needs);
+  if (works && (best != selected_ || held_ || moved)) {
     if (best != selected_ || held_) select(best);
     if (moved) context_.change(datapath::SendReceiveState{id_, best->id()});
     needs.became_usable = !was_usable;
-    if (handover_since_) {
-      Duration took = context_.now - *handover_since_;
-      handover_since_.reset();
-      context_.note("handover_complete", {{"peer", peer_.text()},
-                                          {"path", ntm::to_string(best->id())},
-                                          {"kind", best->relayed() ? "relay" : "direct"},
-                                          {"by", moved ? "tunnel_request" : "new_path"},
-                                          {"us", std::to_string(took.us)}});
-    }
-  } else if (ever_up_ && (best == nullptr || !on_living_address)) {
+    note_handover(*best, moved);
+  } else if (ever_up_ && !works) {
     hold();
   }
   remove_due();
@@ -142,6 +140,17 @@ Tunnel::Needs Tunnel::settle() {
     if (selected_ != nullptr) needs.old_path = selected_->id();
   }
   return needs;
+}
+
+void Tunnel::note_handover(const Path& path, bool moved) {
+  if (!handover_since_) return;
+  Duration took = context_.now - *handover_since_;
+  handover_since_.reset();
+  context_.note("handover_complete", {{"peer", peer_.text()},
+                                      {"path", ntm::to_string(path.id())},
+                                      {"kind", path.relayed() ? "relay" : "direct"},
+                                      {"by", moved ? "tunnel_request" : "new_path"},
+                                      {"us", std::to_string(took.us)}});
 }
 
 // No path that may still come up.

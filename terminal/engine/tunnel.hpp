@@ -73,6 +73,8 @@ class Tunnel {
 
  private:
   Path* choose() const;
+  void collect_losses(bool works, Path* best, Needs& needs);
+  void note_handover(const Path& path, bool moved);
   static bool beats(const Path& n, const Path& c);
   void select(Path* path);
   void hold();

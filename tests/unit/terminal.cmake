@@ -6,3 +6,4 @@ ntm_test(unit terminal_handover_test SOURCES terminal_handover_test.cpp
          DEPS ntm_terminal_test_world)
 ntm_test(unit terminal_acceptance_test SOURCES terminal_acceptance_test.cpp
          DEPS ntm_terminal_test_world)
+ntm_test(unit terminal_loss_test SOURCES terminal_loss_test.cpp DEPS ntm_terminal_test_world)

@@ -79,6 +79,8 @@ void Node::perform(const Effect& effect) {
     pings.push_back(*p);
   } else if (const auto* q = std::get_if<QueryPeer>(&effect)) {
     queries.push_back(*q);
+    if (dns_of != nullptr && q->name == dns_of->settings.name)
+      world.sim.after(milliseconds(20), [this] { give(dns_of->records()); });
   } else if (const auto* z = std::get_if<QueryZone>(&effect)) {
     zone_queries.push_back(*z);
   } else if (const auto* v = std::get_if<PersistState>(&effect)) {
@@ -391,6 +393,13 @@ void ScriptedDc::on_request(Terminal& mn, const wire::DirectionRequest& request,
   answered_[request.request] = {{mn.name, to_mn}, {cn.name, to_cn}};
   if (!drop_route_to_initiator) send(mn, to_mn);
   send(cn, to_cn);
+  // Again until CN's Route Ack comes.
+  for (int wait : {250, 750, 1750, 3750})
+    world_.sim.after(milliseconds(wait), [this, to_cn] {
+      for (const wire::RouteAck& a : acks)
+        if (a.request == to_cn.request) return;
+      send(terminals.at(to_cn.to), to_cn);
+    });
 }
 
 // ---- world -----------------------------------------------------------------------------------

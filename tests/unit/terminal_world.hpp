@@ -41,6 +41,8 @@ class Node {
   void give(const E& event);
   void turn();  // performs effects, drains the datapath, arms the timer
 
+  Node* dns_of = nullptr;  // questions about this peer are answered from its registration
+
   bool noted(const std::string& event, const std::string& field = {},
              const std::string& value = {}) const;
   int count(const std::string& event) const;
