@@ -1,6 +1,9 @@
 // The paper's cases and what may go wrong, with all three real engines.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <iostream>
+
 #include "tests/scenario/world.hpp"
 
 namespace ntm::scenario {
@@ -48,6 +51,10 @@ class Figure7 : public ::testing::Test {
     if (!cn.send_to(mn_address, "to-mn-" + tag)) return false;
     return world.sim.run_until_true(limit, [&] { return mn.received_count["to-mn-" + tag] > 0; });
   }
+  // The sequence diagrams in docs/PROTOCOL.md: NTM_DIAGRAM=1 scenario_test --gtest_filter=*Case1*
+  void show(Instant from, Instant to) const {
+    if (std::getenv("NTM_DIAGRAM") != nullptr) std::cout << world.diagram(from, to);
+  }
   VirtualAddresses cn_addresses;
   void set_up_path() {
     const terminal::LookupReady* ready = connect();
@@ -82,6 +89,7 @@ TEST_F(Figure7, Case11GlobalToPrivateIsDirect) {
   EXPECT_FALSE(mn.path_to(cn.name())->relayed);
   EXPECT_TRUE(exchange("one")) << world.diagram(start, world.sim.now());
   EXPECT_LT(took.ms(), 600) << world.diagram(start, world.sim.now());
+  show(start, start + took);
 }
 
 TEST_F(Figure7, Case12Ipv6ToPrivateGoesOverTheRelay) {
@@ -91,6 +99,7 @@ TEST_F(Figure7, Case12Ipv6ToPrivateGoesOverTheRelay) {
   set_up_path();
   EXPECT_TRUE(mn.path_to(cn.name()).has_value() && mn.path_to(cn.name())->relayed)
       << world.diagram(start, world.sim.now());
+  show(start, world.sim.now());
   EXPECT_TRUE(exchange("one")) << world.diagram(start, world.sim.now());
 }
 
