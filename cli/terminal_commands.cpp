@@ -105,29 +105,55 @@ int run_join(const TerminalOptions& o, const Output& output) {
   return 0;
 }
 
+std::string log_path(const TerminalOptions& o) { return o.folders.state + "/terminal.log"; }
+
+// What a daemon that ended at once had to say.
+std::string last_words(const TerminalOptions& o) {
+  Result<Bytes> log = host::read_file(log_path(o), 1 << 20);
+  std::string text = log ? std::string(log->begin(), log->end()) : std::string();
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  text = text.substr(text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1);
+  return text.empty() ? "ntm-terminal did not start" : text;
+}
+
+// In the background, with its own log; not for machines where systemd runs the packaged unit.
+pid_t start_daemon(const TerminalOptions& o) {
+  std::fflush(nullptr);
+  pid_t child = ::fork();
+  if (child != 0) return child;
+  ::setsid();
+  host::Fd null(::open("/dev/null", O_RDWR));
+  host::Fd log(::open(log_path(o).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600));
+  ::dup2(null.get(), 0);
+  ::dup2(null.get(), 1);
+  ::dup2(log ? log.get() : null.get(), 2);
+  exec_words(daemon_words(o));
+  return -1;
+}
+
+bool has_unit() {
+  return host::exists("/run/systemd/system") &&
+         (host::exists("/lib/systemd/system/ntm-terminal.service") ||
+          host::exists("/etc/systemd/system/ntm-terminal.service"));
+}
+
 int run_up(const TerminalOptions& o, const Output& output) {
   if (!daemon_runs(o)) {
     Result<terminal::Identity> identity = terminal::load_identity(o.folders);
     if (!identity) return fail_with(identity.error().text);
-    // The daemon checks everything once more; its complaint is shown here when it ends early.
-    int ready[2];
-    if (::pipe2(ready, O_CLOEXEC) != 0) return fail_with("can't start a process");
-    std::fflush(nullptr);
-    pid_t child = ::fork();
-    if (child == 0) {
-      ::setsid();
-      host::Fd null(::open("/dev/null", O_RDWR));
-      ::dup2(null.get(), 0);
-      ::dup2(null.get(), 1);
-      exec_words(daemon_words(o));
+    pid_t child = 0;
+    if (has_unit()) {
+      if (run_and_wait({"systemctl", "start", "ntm-terminal"}) != 0)
+        return fail_with("see: systemctl status ntm-terminal");
+    } else {
+      child = start_daemon(o);
     }
     Instant until = host::monotonic_now() + kStartPatience;
     while (!daemon_runs(o)) {
       int status = 0;
-      if (child < 0 || ::waitpid(child, &status, WNOHANG) == child)
-        return fail_with("ntm-terminal did not start");
+      if (child != 0 && ::waitpid(child, &status, WNOHANG) != 0) return fail_with(last_words(o));
       if (host::monotonic_now() >= until)
-        return fail_with("ntm-terminal does not answer after 5 s; see its log");
+        return fail_with("ntm-terminal does not answer after 5 s; see " + log_path(o));
       ::usleep(20'000);
     }
   }

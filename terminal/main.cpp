@@ -22,8 +22,8 @@ int run_daemon(const Folders& folders, const Configuration& configuration) {
   host::EventLoop loop;
   Result<std::unique_ptr<Service>> service = Service::open(folders, configuration, loop);
   if (!service) return fail_with(service.error().text, 1);
-  (*service)->run();
-  return 0;
+  Result<void> ran = (*service)->run();
+  return ran ? 0 : fail_with(ran.error().text, 1);
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 // Start, the turn, effects, and stopping. See the header.
 #include "terminal/service.hpp"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 
 #include "libntm/datapath/tun/tun_datapath.hpp"
@@ -87,6 +89,11 @@ Result<void> Service::prepare() {
   // Before threads are started, so that none of them takes the signals.
   loop_.on_signals({SIGTERM, SIGINT}, [this](int) { stop(); });
 
+  // Known now, not only when the first registration brings the addresses.
+  if (host::Fd tun(::open("/dev/net/tun", O_RDWR | O_CLOEXEC)); !tun)
+    return fail(ErrorKind::Unavailable,
+                "can't open /dev/net/tun: " + host::system_error_text(errno) +
+                    "; load the module (modprobe tun) and run as root or with CAP_NET_ADMIN");
   Result<std::unique_ptr<datapath::Datapath>> made = datapath::make_tun_datapath();
   if (!made) return pass(made.error());
   datapath_ = std::move(*made);
@@ -96,6 +103,7 @@ Result<void> Service::prepare() {
   Result<void> stub = open_stub();
   if (!stub) return stub;
   turn();
+  if (failure_) return pass(*failure_);
   Result<void> pointed = point_system();
   if (!pointed) return pointed;
   return open_netwatch();
@@ -219,13 +227,15 @@ Result<void> Service::open_netwatch() {
   return {};
 }
 
-void Service::run() {
+Result<void> Service::run() {
   host::log_info("{} starts; zone {}, UDP port {}", identity_.name.text(), identity_.zone.text(),
                  socket4_.port);
   netwatch_->refresh();
   watch_traffic();
   turn();
   loop_.run();
+  if (failure_) return pass(*failure_);
+  return {};
 }
 
 // ---- the turn --------------------------------------------------------------------------------
@@ -266,8 +276,9 @@ void Service::perform(const ConfigureInterface& effect) {
   options.mtu = configuration_.mtu;
   Result<datapath::InterfaceInfo> opened = datapath_->open_interface(options);
   if (!opened) {
-    host::log_error("{}", opened.error().text);
-    return;
+    // Without its interface the terminal is of no use: end, with the reason.
+    failure_ = opened.error();
+    return loop_.stop();
   }
   events_.write(host::monotonic_now(), "interface_configured", {{"interface", opened->name}});
 }

@@ -26,7 +26,8 @@ class Service {
                                                const Configuration& configuration,
                                                host::EventLoop& loop);
   ~Service();
-  void run();
+  // Until it is told to stop; an error when it can't go on.
+  Result<void> run();
 
  private:
   using Respond = host::ControlServer::Respond;
@@ -82,6 +83,7 @@ class Service {
   Instant armed_ = Instant::never();
   bool turning_ = false;
   bool stopping_ = false;
+  std::optional<Error> failure_;
   datapath::SocketInfo socket4_;
   datapath::SocketInfo socket6_;
 
