@@ -252,8 +252,12 @@ void Administration::zone_add(const json& request, Respond respond) {
   std::vector<Endpoint> endpoints;
   if (!service_.zones().empty()) endpoints = service_.zones()[0].zone.dc_endpoints;
   with_id("zone", respond, [this, name = *name, endpoints, respond](std::uint64_t id) {
+    std::vector<Prefix> taken;
+    for (const ZoneIdentity& z : service_.zones())
+      taken.insert(taken.end(), z.zone.pools4.begin(), z.zone.pools4.end());
+    Prefix pool = random_pool4(service_.random(), taken);
     store::Zone zone = make_zone({static_cast<std::int32_t>(id)}, name, endpoints,
-                                 service_.keys().key.public_key, std::nullopt, service_.random());
+                                 service_.keys().key.public_key, pool, service_.random());
     store::Batch batch;
     batch.atomic = true;
     batch.items.push_back(store::PutZone{zone});

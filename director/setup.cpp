@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "libntm/base/text.hpp"
 #include "libntm/host/files.hpp"
 #include "libntm/store/sqlite/sqlite_store.hpp"
@@ -32,13 +34,6 @@ Bytes soa_rdata(const Name& apex) {
   // Serial is filled in from the zone. Minimum 0: a name that registers must not stay NXDOMAIN.
   out.u32(1).u32(3600).u32(600).u32(1209600).u32(0);
   return out.take();
-}
-
-Prefix random_pool4(Random& random) {
-  // One of the 32 /20 networks of 198.18.0.0/15 (RFC 2544's benchmarking range: never routed).
-  std::uint32_t base = (198u << 24) | (18u << 16);
-  std::uint32_t index = static_cast<std::uint32_t>(random.below(32));
-  return Prefix{Ipv4::from_u32(base + (index << 12)), 20};
 }
 
 Prefix random_ula(Random& random) {
@@ -78,6 +73,20 @@ std::string config_text(const InitOptions& o) {
 }
 
 }  // namespace
+
+Prefix random_pool4(Random& random, const std::vector<Prefix>& taken) {
+  // One of the 32 /20 networks of 198.18.0.0/15 (RFC 2544's benchmarking range: never routed).
+  constexpr std::uint32_t kPools = 32;
+  std::uint32_t base = (198u << 24) | (18u << 16);
+  std::uint32_t start = static_cast<std::uint32_t>(random.below(kPools));
+  for (std::uint32_t i = 0; i < kPools; ++i) {
+    Prefix pool{Ipv4::from_u32(base + (((start + i) % kPools) << 12)), 20};
+    bool free = std::none_of(taken.begin(), taken.end(),
+                             [&](const Prefix& t) { return t.overlaps(pool); });
+    if (free) return pool;
+  }
+  return Prefix{Ipv4::from_u32(base + (start << 12)), 20};
+}
 
 store::Zone make_zone(store::ZoneId id, const Name& apex, const std::vector<Endpoint>& endpoints,
                       const PublicKey& key, const std::optional<Prefix>& pool4, Random& random) {

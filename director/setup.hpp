@@ -32,6 +32,8 @@ Result<InitResult> initialise(const InitOptions& options, Random& random, WallTi
 // A zone and its SOA, NS and name server address rows.
 store::Zone make_zone(store::ZoneId id, const Name& apex, const std::vector<Endpoint>& endpoints,
                       const PublicKey& key, const std::optional<Prefix>& pool4, Random& random);
+// A random /20 of 198.18.0.0/15 that overlaps none of `taken`, while there is one.
+Prefix random_pool4(Random& random, const std::vector<Prefix>& taken = {});
 std::vector<store::Record> zone_rows(const store::Zone& zone);
 // NS, glue and SVCB lines in zone file form, for people to copy.
 std::vector<std::string> parent_records(const store::Zone& zone);

@@ -467,6 +467,55 @@ TEST_F(TwoZones, ALossyWayBetweenTheDcs) {
   EXPECT_EQ(done, 20);
 }
 
+// ---- several zones ----------------------------------------------------------------------------
+
+TEST_F(TwoZones, ZonesOfOneHostEachHaveTheirOwnSessions) {
+  register_both();
+  a.add_zone("a2.example");
+  Peer& other = world.terminal("mn.a2.example", a);
+  other.attach(world.open, "192.0.2.51");
+  ASSERT_TRUE(other.enrol());
+  ask();
+  other.send(Family::V4, other.direction("cn.b.example", "b.example"));
+  world.run_for(milliseconds(500));
+  ASSERT_EQ(routes_at_cn(), 2u) << "a session of a.example does not speak for a2.example";
+  EXPECT_EQ(cn.got<wire::RouteDirection>()[1].initiator_zone, name("a2.example"));
+  cn.send(Family::V4, cn.direction("mn.a2.example", "a2.example"));
+  cn.send(Family::V4, cn.direction("mn.a.example", "a.example"));
+  world.run_for(milliseconds(500));
+  EXPECT_EQ(other.got<wire::RouteDirection>().back().role, wire::Role::Responder);
+  EXPECT_EQ(mn.got<wire::RouteDirection>().back().role, wire::Role::Responder);
+  EXPECT_EQ(other.got<wire::RouteDirection>().back().responder_zone, name("a2.example"));
+}
+
+TEST_F(TwoZones, ManyZonesUnderOneKeyDoNotUseUpTheSourceLimit) {
+  for (int i = 0; i < 8; ++i) a.add_zone("z" + std::to_string(i) + ".example");
+  Peer& last = world.terminal("t.z7.example", a);
+  last.attach(world.open, "192.0.2.51");
+  EXPECT_TRUE(last.enrol());
+  EXPECT_EQ(last.cookies, 0);
+  EXPECT_EQ(a.engine->counters().handshakes, 1u);
+  EXPECT_EQ(last.got<wire::RegistrationResponse>().back().zone, name("z7.example"));
+}
+
+TEST_F(TwoZones, AZoneBelowOursMayBelongToAnotherOwner) {
+  register_both();
+  Peer& below = world.terminal("cn.sub.a.example");  // its own DC, delegated from a.example
+  below.attach(world.nat_b, "10.0.0.7");
+  ASSERT_TRUE(below.enrol());
+  mn.send(Family::V4, mn.direction("cn.sub.a.example", "sub.a.example"));
+  world.run_for(milliseconds(500));
+  EXPECT_EQ(below.got<wire::RouteDirection>().size(), 1u);
+  below.send(Family::V4, below.direction("mn.a.example", "a.example"));
+  world.run_for(milliseconds(500));
+  EXPECT_EQ(mn.got<wire::RouteDirection>().back().role, wire::Role::Responder);
+  // A name of ours is not to be had by naming another zone.
+  wire::DirectionRequest request = mn.direction("nobody.a.example", "b.example");
+  mn.send(Family::V4, request);
+  world.run_for(milliseconds(500));
+  EXPECT_EQ(error(), Status::UnknownName);
+}
+
 // ---- moved, private ---------------------------------------------------------------------------
 
 TEST_F(TwoZones, AMovedCnIsPlannedAgain) {

@@ -82,5 +82,15 @@ TEST_F(SetupTest, BadInputWritesNothing) {
   EXPECT_FALSE(host::exists(options.config));
 }
 
+TEST_F(SetupTest, PoolsOfOneHostDoNotOverlapWhileThereAreFreeOnes) {
+  std::vector<Prefix> taken = {*parse_prefix("198.18.0.0/17")};  // the lower eight of 32
+  for (int i = 0; i < 24; ++i) {
+    Prefix pool = random_pool4(random, taken);
+    for (const Prefix& t : taken) EXPECT_FALSE(t.overlaps(pool)) << i;
+    taken.push_back(pool);
+  }
+  EXPECT_EQ(random_pool4(random, taken).length, 20) << "no free one is left: any";
+}
+
 }  // namespace
 }  // namespace ntm::director

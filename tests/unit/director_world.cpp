@@ -63,12 +63,32 @@ void Dc::write(store::Operation operation) {
   ASSERT_EQ(done.items.at(0).outcome, store::Outcome::Applied) << done.items.at(0).reason;
 }
 
+void Dc::add_zone(const std::string& apex) {
+  store::Zone added = zone;
+  added.id = {static_cast<std::int32_t>(more_zones_.size() + 2)};
+  added.apex = name(apex);
+  std::string number = std::to_string(added.id.value);
+  added.virtual6 = parse_prefix("fd00:" + number + "::/48").value();
+  std::string third = std::to_string(16 * added.id.value % 256);
+  added.pools4 = {parse_prefix("198.19." + third + ".0/20").value()};
+  write(store::PutZone{added});
+  more_zones_.push_back(added);
+  engine->zone_changed({added, key, std::nullopt});
+  world.dns.emplace(added.apex, address());
+}
+
+const store::Zone& Dc::zone_of(const Name& terminal) const {
+  for (const store::Zone& z : more_zones_)
+    if (terminal.is_under(z.apex)) return z;
+  return zone;
+}
+
 wire::EnrolmentToken Dc::add_terminal(const std::string& terminal) {
   store::Terminal row;
   row.id = {next_id_++};
-  row.zone = zone.id;
   row.name = name(terminal);
-  row.virtual_addresses = engine->allocate(zone.id);
+  row.zone = zone_of(row.name).id;
+  row.virtual_addresses = engine->allocate(row.zone);
   write(store::CreateTerminal{row});
   engine->terminal_changed(world.sim.now(), {row, std::nullopt});
   return token_for(terminal, store::TokenPurpose::Terminal);
@@ -132,7 +152,7 @@ Bytes Dc::record(const std::string& terminal, Family family) {
   out.virtual_address = v4 ? IpAddress(*view->terminal.virtual_addresses.v4)
                            : IpAddress(*view->terminal.virtual_addresses.v6);
   out.terminal_key = view->terminal.key;
-  out.dc_name = zone.apex;
+  out.dc_name = zone_of(view->terminal.name).apex;
   if (view->location) {
     const store::FamilyLocation& f = v4 ? view->location->v4 : view->location->v6;
     bool hidden = view->location->flags & store::kLocationPrivate;
@@ -238,7 +258,7 @@ void Peer::handshake(Family family, const wire::ControlMessage& message,
                      const std::optional<wire::EnrolmentToken>& token) {
   exchange::HandshakeTarget target;
   target.responder = dc->key.public_key;
-  target.zone = dc->zone.apex;
+  target.zone = dc->zone_of(who).apex;
   if (token) {
     target.token = token->id;
     target.psk = crypto::enrolment_psk(token->secret.view(), token->id);
@@ -274,10 +294,10 @@ wire::DirectionRequest Peer::direction(const std::string& peer, const std::strin
     out.locators.push_back({endpoint, wire::InterfaceKind::Ethernet, 0});
   out.suite = 1;
   out.message1 = Bytes(wire::kMessage1Size, 0x11);
-  Dc& theirs = world.dc(zone);
-  if (theirs.stored(peer)) {
-    out.peer_ntm4 = theirs.record(peer, Family::V4);
-    out.peer_ntm6 = theirs.record(peer, Family::V6);
+  for (const auto& [apex, theirs] : world.dcs_) {
+    if (!theirs->stored(peer)) continue;
+    out.peer_ntm4 = theirs->record(peer, Family::V4);
+    out.peer_ntm6 = theirs->record(peer, Family::V6);
   }
   return out;
 }
@@ -367,9 +387,12 @@ Dc& World::dc(const std::string& zone) {
 }
 
 Peer& World::terminal(const std::string& text) {
+  return terminal(text, dc(text.substr(text.find('.') + 1)));
+}
+
+Peer& World::terminal(const std::string& text, Dc& of) {
   std::unique_ptr<Peer>& slot = peers_[text];
   if (slot) return *slot;
-  Dc& of = dc(text.substr(text.find('.') + 1));
   of.add_terminal(text);
   slot = std::make_unique<Peer>(*this, of, text);
   return *slot;

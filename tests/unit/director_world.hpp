@@ -35,6 +35,9 @@ class Dc {
 
   // A terminal or relay and a token for it, as `ntm dc … add` makes them.
   wire::EnrolmentToken add_terminal(const std::string& terminal);
+  // One more zone on this host, under the same key and at the same addresses.
+  void add_zone(const std::string& apex);
+  const store::Zone& zone_of(const Name& terminal) const;
   wire::EnrolmentToken token_for(const std::string& subject, store::TokenPurpose purpose);
   wire::EnrolmentToken add_relay(const std::string& relay);
   void write(store::Operation operation);
@@ -60,6 +63,7 @@ class Dc {
  private:
   void perform(Effect& effect);
   std::vector<IpAddress> addresses_;
+  std::vector<store::Zone> more_zones_;
   scenario::HostId host_ = 0;
   std::map<std::uint64_t, std::uint64_t> tags_;  // batch -> tag
   std::deque<StoreWrite> unsent_;
@@ -136,6 +140,7 @@ class World {
   WallTime wall() const { return {1'700'000'000'000'000 + sim.now().us}; }
   Dc& dc(const std::string& zone);  // makes it at first
   Peer& terminal(const std::string& name);  // of the DC of its zone; with a terminal row
+  Peer& terminal(const std::string& name, Dc& of);
   Peer& relay(const std::string& name, const std::vector<std::string>& addresses);
 
   scenario::Simulator sim;
@@ -149,6 +154,7 @@ class World {
 
  private:
   friend class Dc;
+  friend class Peer;
   std::map<std::string, std::unique_ptr<Dc>> dcs_;
   std::map<std::string, std::unique_ptr<Peer>> peers_;
   int next_address_ = 10;
