@@ -7,3 +7,4 @@ ntm_test(unit terminal_handover_test SOURCES terminal_handover_test.cpp
 ntm_test(unit terminal_acceptance_test SOURCES terminal_acceptance_test.cpp
          DEPS ntm_terminal_test_world)
 ntm_test(unit terminal_loss_test SOURCES terminal_loss_test.cpp DEPS ntm_terminal_test_world)
+ntm_test(unit terminal_files_test SOURCES terminal_files_test.cpp DEPS ntm_terminal_identity)
