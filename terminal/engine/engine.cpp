@@ -45,35 +45,35 @@ void Engine::handle(Instant now, const datapath::Event& event) {
   } else if (const auto* f = std::get_if<datapath::SendFailed>(&event)) {
     note_datapath(*f);
   } else {
-    PathId id;
-    if (const auto* c = std::get_if<datapath::PathConfirmed>(&event)) id = c->path;
-    if (const auto* m = std::get_if<datapath::PathMoved>(&event)) id = m->path;
-    if (const auto* s = std::get_if<datapath::PathSilent>(&event)) id = s->path;
-    if (const auto* a = std::get_if<datapath::PathAlive>(&event)) id = a->path;
-    if (const auto* p = std::get_if<datapath::ProbeAnswered>(&event)) id = p->path;
-    if (const auto* k = std::get_if<datapath::KeyWorn>(&event)) id = k->path;
-    Tunnel* tunnel = tunnel_of(id);
-    Path* path = tunnel != nullptr ? tunnel->find(id) : nullptr;
-    if (path != nullptr) {
-      const auto* confirmed = std::get_if<datapath::PathConfirmed>(&event);
-      const auto* moved = std::get_if<datapath::PathMoved>(&event);
-      if (confirmed != nullptr) path->on_confirmed(confirmed->epoch);
-      if (moved != nullptr) path->on_moved(moved->outer);
-      if (std::get_if<datapath::PathSilent>(&event) != nullptr) path->on_silent();
-      if (std::get_if<datapath::PathAlive>(&event) != nullptr) path->on_alive();
-      if (std::get_if<datapath::KeyWorn>(&event) != nullptr) path->on_key_worn();
-      if (const auto* p = std::get_if<datapath::ProbeAnswered>(&event)) {
-        path->on_probe_answer(p->id, p->rtt);
-        std::map<std::uint32_t, Ping>::iterator ping = pings_.find(p->id);
-        if (ping != pings_.end()) {
-          Endpoint outer = path->outer() ? path->outer()->remote : Endpoint{};
-          context_.emit(PingResult{ping->second.id, true, p->rtt, path->relayed(), outer, {}});
-          pings_.erase(ping);
-        }
-      }
-    }
+    on_path_event(event);
   }
   end();
+}
+
+// What the datapath says about one path.
+void Engine::on_path_event(const datapath::Event& event) {
+  PathId id = std::visit(
+      [](const auto& e) {
+        if constexpr (requires { e.path; }) return e.path;
+        else return PathId{};
+      },
+      event);
+  Tunnel* tunnel = tunnel_of(id);
+  Path* path = tunnel != nullptr ? tunnel->find(id) : nullptr;
+  if (path == nullptr) return;
+  if (const auto* c = std::get_if<datapath::PathConfirmed>(&event)) path->on_confirmed(c->epoch);
+  if (const auto* m = std::get_if<datapath::PathMoved>(&event)) path->on_moved(m->outer);
+  if (std::get_if<datapath::PathSilent>(&event) != nullptr) path->on_silent();
+  if (std::get_if<datapath::PathAlive>(&event) != nullptr) path->on_alive();
+  if (std::get_if<datapath::KeyWorn>(&event) != nullptr) path->on_key_worn();
+  const auto* probe = std::get_if<datapath::ProbeAnswered>(&event);
+  if (probe == nullptr) return;
+  path->on_probe_answer(probe->id, probe->rtt);
+  std::map<std::uint32_t, Ping>::iterator ping = pings_.find(probe->id);
+  if (ping == pings_.end()) return;
+  Endpoint outer = path->outer() ? path->outer()->remote : Endpoint{};
+  context_.emit(PingResult{ping->second.id, true, probe->rtt, path->relayed(), outer, {}});
+  pings_.erase(ping);
 }
 
 void Engine::handle(Instant now, const PathTraffic& event) {
@@ -290,7 +290,7 @@ EngineStatus Engine::status() const {
         if (path->outer()) s.remote = path->outer()->remote;
         if (path->outer()) s.local = path->outer()->local;
         s.rtt = path->rtt();
-        s.reason = path->route().reason;
+        s.reason = path->reason();
         s.since = path->up_since();
         p.paths.push_back(s);
       }

@@ -84,6 +84,7 @@ class Engine {
   // engine.cpp
   void begin(Instant now) { context_.now = now; }
   void end();  // settles tunnels, look-ups, interface
+  void on_path_event(const datapath::Event& event);
   void on_control(const datapath::ControlReceived& received);
   void on_message(const DcLink::Incoming& incoming);
   void on_registration(const wire::RegistrationResponse& response, const DcLink::Incoming& from);

@@ -194,6 +194,13 @@ void Path::fail(const std::string& why) {
                               {"reason", why}});
 }
 
+std::string Path::reason() const {
+  bool planned_relay = route_.mode == wire::RouteMode::Relay;
+  if (!outer_ || planned_relay == relayed_) return route_.reason;
+  return relayed_ ? "relayed: nothing answered directly (" + route_.reason + ")"
+                  : "direct: the terminals got through to each other (" + route_.reason + ")";
+}
+
 Instant Path::next_deadline() const {
   Instant when = std::min({relay_at_, upgrade_at_, upkeep_at_, remove_at_, confirm_until_});
   if (probing_) when = std::min(when, probe_at_);

@@ -99,6 +99,8 @@ class Path {
   const wire::RouteDirection& route() const { return route_; }
   const std::optional<datapath::Outer>& outer() const { return outer_; }
   bool relayed() const { return relayed_; }
+  // Why it goes this way: the DC's words, and what became of them.
+  std::string reason() const;
   Instant made() const { return made_; }
   Instant up_since() const { return up_since_; }
   Duration rtt() const { return rtt_.smoothed(); }
@@ -166,7 +168,7 @@ class Path {
   Bytes blob_for(bool relay, wire::BlobKind& kind) const;
   MacSide& side(bool relay) { return relay ? leg_side_ : peer_side_; }
   // path_liveness.cpp: probes, consent, keep-alives, rekey
-  void start_probes();
+  void start_probes(int count);
   void probe_timer();
   void upkeep_timer();
   void lose(const std::string& why);
@@ -216,7 +218,7 @@ class Path {
   Instant confirm_until_ = Instant::never();  // responder: the initiator must have shown its keys
 
   bool probing_ = false;
-  int probes_ = 0;
+  int probes_left_ = 0;
   std::uint32_t probe_id_ = 0;
   Instant probe_at_ = Instant::never();
 

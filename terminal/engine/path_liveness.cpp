@@ -11,23 +11,23 @@ namespace ntm::terminal {
 namespace {
 
 constexpr int kProbes = 3;
-constexpr Duration kProbeSpacing = milliseconds(200);  // or the round trip, if that is longer
+constexpr Duration kProbeSpacing = milliseconds(200);  // or 1.5 round trips, if that is longer
 constexpr Duration kRekeyFirst = milliseconds(500);
 constexpr int kKeptConsentTries = 4;
 
 }  // namespace
 
-void Path::start_probes() {
+void Path::start_probes(int count) {
   if (probing_ || state_ != PathState::Up) return;
   probing_ = true;
-  probes_ = 0;
+  probes_left_ = count;
   probe_at_ = context_.now;
   probe_timer();
 }
 
 void Path::on_silent() {
   context_.note("path_silent", {{"peer", route_.peer.text()}, {"path", ntm::to_string(id())}});
-  start_probes();
+  start_probes(kProbes);
 }
 
 void Path::on_alive() {
@@ -47,18 +47,18 @@ void Path::probe_timer() {
     probing_ = false;
     return;
   }
-  if (probes_ == kProbes) {
+  if (probes_left_ == 0) {
     probing_ = false;
-    lose("3 probes stayed unanswered");
+    lose("probes stayed unanswered");
     return;
   }
-  ++probes_;
+  --probes_left_;
   wire::Probe probe;
   // Ids with the highest bit are the datapath's own.
   probe.id = probe_id_ = static_cast<std::uint32_t>(context_.random.u64() & 0x3fffffff);
   probe.sent_us = static_cast<std::uint64_t>(context_.now.us);
   context_.change(datapath::SendInner{id(), wire::encode(wire::InnerControl(probe))});
-  probe_at_ = context_.now + std::max(kProbeSpacing, rtt_.smoothed());
+  probe_at_ = context_.now + std::max(kProbeSpacing, rtt_.smoothed() * 3 / 2);
 }
 
 // Nothing answers at the present address: try all others of the same Route Direction while the
@@ -73,11 +73,12 @@ void Path::lose(const std::string& why) {
 }
 
 // From the peer the token can't be checked (it made it from a secret of its own after losing all
-// keys), so a hint only makes us look at once; a relay's token came with the Route Direction.
+// keys), so a hint only makes us look at once, with one probe; a relay's token came with the Route
+// Direction.
 void Path::on_hint(const wire::TunnelHint& hint) {
   if (state_ != PathState::Up) return;
   bool relay_says = relayed_ && route_.relay && hint.token == route_.relay->reset_token;
-  if (!relay_says) return start_probes();
+  if (!relay_says) return start_probes(1);
   context_.note("relay_hint", {{"peer", route_.peer.text()}, {"path", ntm::to_string(id())}});
   if (hint.code == wire::HintCode::AddressChanged) {
     add_candidate(*outer_, true, true);

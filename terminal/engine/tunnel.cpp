@@ -73,7 +73,7 @@ void Tunnel::select(Path* path) {
                             {"path", ntm::to_string(path->id())},
                             {"kind", path->relayed() ? "relay" : "direct"},
                             {"remote", ntm::to_string(path->outer()->remote)},
-                            {"reason", path->route().reason}};
+                            {"reason", path->reason()}};
   context_.note("path_selected", fields);
   if (before != nullptr && before != path) {
     if (before->has_keys())
