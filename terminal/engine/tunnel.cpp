@@ -150,7 +150,7 @@ void Tunnel::note_handover(const Path& path, bool moved) {
                                       {"path", ntm::to_string(path.id())},
                                       {"kind", path.relayed() ? "relay" : "direct"},
                                       {"by", moved ? "tunnel_request" : "new_path"},
-                                      {"us", std::to_string(took.us)}});
+                                      {"took_us", std::to_string(took.us)}});
 }
 
 // No path that may still come up.

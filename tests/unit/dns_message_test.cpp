@@ -175,7 +175,8 @@ TEST(DnsMessage, AddressHintsAreRemoved) {
 }
 
 TEST(DnsMessage, RefusesWhatOverruns) {
-  Bytes whole = response("www.example.org.", LDNS_RR_TYPE_A, {"www.example.org. 60 IN A 192.0.2.1"});
+  Bytes whole =
+      response("www.example.org.", LDNS_RR_TYPE_A, {"www.example.org. 60 IN A 192.0.2.1"});
   for (std::size_t size = 0; size < whole.size(); ++size)
     EXPECT_FALSE(read_message(ByteView(whole).first(size))) << size;
   Bytes loop = make_query(1, name("a.b"), kTypeA);
