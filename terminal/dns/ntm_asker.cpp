@@ -86,18 +86,19 @@ Result<std::unique_ptr<NtmAsker>> NtmAsker::start(host::EventLoop& loop, std::ui
 }
 
 void NtmAsker::on_result(void* data, int error, ub_result* result) {
-  std::unique_ptr<Question> question(static_cast<Question*>(data));
-  --question->asker->running_;
+  Question* answered = static_cast<Question*>(data);
+  std::unique_ptr<Question> question =
+      std::move(answered->asker->running_.extract(answered).mapped());
   question->done(error == 0 ? result : nullptr);
   ub_resolve_free(result);
 }
 
 void NtmAsker::resolve(const Name& name, std::uint16_t type,
                        std::function<void(const ub_result*)> done) {
+  if (running_.size() >= kMaxRunning) return done(nullptr);
   std::unique_ptr<Question> question(new Question{this, std::move(done)});
-  if (running_ >= kMaxRunning) return question->done(nullptr);
-  ++running_;
-  Question* raw = question.release();
+  Question* raw = question.get();
+  running_.emplace(raw, std::move(question));
   int error = ub_resolve_async(context_, name.text().c_str(), type, kClassIn, raw, &on_result,
                                nullptr);
   if (error != 0) on_result(raw, error, nullptr);

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <unordered_map>
 
 #include "libntm/base/result.hpp"
 #include "libntm/host/event_loop.hpp"
@@ -39,7 +40,8 @@ class NtmAsker {
 
   host::EventLoop& loop_;
   ub_ctx* context_;
-  std::size_t running_ = 0;
+  // libunbound forgets what runs when its context ends, so they are owned here.
+  std::unordered_map<Question*, std::unique_ptr<Question>> running_;
 };
 
 }  // namespace ntm::terminal::dns
