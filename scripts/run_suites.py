@@ -118,6 +118,12 @@ def has_ctest(preset, suite):
     return "Total Tests: 0" not in done.stdout
 
 
+def last_words(case, lines=20):
+    """The end of a program's output: a log file in a CI's checkout is read by nobody."""
+    text = (case.findtext("system-out") or "").strip()
+    return "\n".join("      " + line[:160] for line in text.splitlines()[-lines:])
+
+
 def ctest(preset, suite, limit, results, env):
     folder = results / f"{suite}-{preset}"
     folder.mkdir()
@@ -137,9 +143,9 @@ def ctest(preset, suite, limit, results, env):
             inner = gtest_cases(report)
             count.add(inner)
             if failed and not inner.failures:
-                count.failures.append((program, f"failed outside its cases, see {folder}/log"))
+                count.failures.append((program, f"failed outside its cases:\n{last_words(case)}"))
         elif failed:
-            count.failures.append((program, f"crashed or hung, see {folder}/log"))
+            count.failures.append((program, f"failed, crashed or hung:\n{last_words(case)}"))
         elif case.get("status") == "run":
             count.passed += 1
         else:
