@@ -5,49 +5,70 @@
 
 namespace ntm::datapath {
 
-void HoldQueue::trim() {
-  while (packets_.size() > max_packets_ || bytes_ > max_bytes_) {
-    pop();
+void HoldQueue::Lane::pop() {
+  bytes -= packets.front().packet.size();
+  packets.pop_front();
+}
+
+void HoldQueue::trim(Lane& lane) {
+  while (lane.packets.size() > max_packets_ || lane.bytes > max_bytes_) {
+    lane.pop();
     ++dropped_;
   }
 }
 
-void HoldQueue::push(Instant now, Bytes packet, std::uint8_t traffic_class) {
-  bytes_ += packet.size();
-  packets_.push_back({std::move(packet), now, is_urgent(traffic_class)});
-  trim();
+void HoldQueue::push(Instant now, Bytes packet, Traffic traffic, std::uint8_t traffic_class) {
+  Lane& lane = lanes_[static_cast<std::size_t>(traffic)];
+  lane.bytes += packet.size();
+  lane.packets.push_back({std::move(packet), now, arrived_++, is_urgent(traffic_class)});
+  trim(lane);
+}
+
+// The lane whose first packet is the oldest of all; any if there is none.
+HoldQueue::Lane& HoldQueue::oldest() {
+  Lane& a = lanes_[0];
+  Lane& b = lanes_[1];
+  if (a.packets.empty() || b.packets.empty()) return a.packets.empty() ? b : a;
+  return a.packets.front().number < b.packets.front().number ? a : b;
 }
 
 const Bytes* HoldQueue::front(Instant now) {
-  while (!packets_.empty()) {
-    const Held& oldest = packets_.front();
-    if (now - oldest.at <= (oldest.urgent ? kHoldUrgentAge : kHoldAge)) return &oldest.packet;
-    pop();
+  while (!empty()) {
+    const Held& first = oldest().packets.front();
+    if (now - first.at <= (first.urgent ? kHoldUrgentAge : kHoldAge)) return &first.packet;
+    oldest().pop();
     ++dropped_;
   }
   return nullptr;
 }
 
-void HoldQueue::pop() {
-  bytes_ -= packets_.front().packet.size();
-  packets_.pop_front();
-}
+void HoldQueue::pop() { oldest().pop(); }
 
 void HoldQueue::take_over(HoldQueue& other) {
-  for (Held& held : other.packets_) {
-    bytes_ += held.packet.size();
-    packets_.push_back(std::move(held));
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    Lane& lane = lanes_[i];
+    for (Held& held : other.lanes_[i].packets) {
+      lane.bytes += held.packet.size();
+      lane.packets.push_back(std::move(held));
+    }
   }
-  other.packets_.clear();
-  other.bytes_ = 0;
-  std::stable_sort(packets_.begin(), packets_.end(),
-                   [](const Held& a, const Held& b) { return a.at < b.at; });
-  trim();
+  other.clear();
+  // Both count arrivals from zero, so only the times compare.
+  std::vector<Held*> all;
+  for (Lane& lane : lanes_) {
+    std::stable_sort(lane.packets.begin(), lane.packets.end(),
+                     [](const Held& a, const Held& b) { return a.at < b.at; });
+    for (Held& held : lane.packets) all.push_back(&held);
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Held* a, const Held* b) { return a->at < b->at; });
+  arrived_ = 0;
+  for (Held* held : all) held->number = arrived_++;
+  for (Lane& lane : lanes_) trim(lane);
 }
 
 void HoldQueue::clear() {
-  packets_.clear();
-  bytes_ = 0;
+  for (Lane& lane : lanes_) lane = {};
 }
 
 }  // namespace ntm::datapath

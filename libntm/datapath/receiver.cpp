@@ -240,9 +240,12 @@ wire::ReceiveState Receiver::state_of(const Path& path) {
     if (window.any == 0) return out;
     out.any = true;
     out.highest = window.highest;
-    for (std::uint64_t i = 0; i < out.bitmap.size() * 8 && i + 1 <= window.highest; ++i)
-      if (ntm_replay_seen(&window, window.highest - 1 - i) != 0)
-        out.bitmap[i / 8] |= static_cast<Byte>(0x80 >> (i % 8));
+    // Down to the lowest that is missing; everything below was received.
+    out.bitmap.assign(wire::kMaxStateBitmap, 0xff);
+    for (std::uint64_t i = 0; i < wire::kMaxStateBitmap * 8 && i < window.highest; ++i)
+      if (ntm_replay_seen(&window, window.highest - 1 - i) == 0)
+        out.bitmap[i / 8] &= static_cast<Byte>(~(0x80 >> (i % 8)));
+    while (!out.bitmap.empty() && out.bitmap.back() == 0xff) out.bitmap.pop_back();
   }
   return out;
 }

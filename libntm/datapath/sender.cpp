@@ -19,6 +19,10 @@ bool is_own(const VirtualAddresses& own, const IpAddress& address) {
   return own.v6 && *own.v6 == address.v6();
 }
 
+Traffic traffic_of(const InnerPacket& info) {
+  return info.is_tcp() ? Traffic::Stream : Traffic::Datagram;
+}
+
 }  // namespace
 
 Sender::Path* Sender::find_path(PathId id) {
@@ -128,7 +132,7 @@ void Sender::send_segments(Instant now, Tunnel& tunnel, const Segmenter& segment
     if (size > limit) {
       Bytes whole(size);
       (void)segments.write(i, whole.data(), false);
-      send_fragments(now, path, whole, out);
+      send_fragments(now, path, whole, traffic_of(info), out);
       continue;
     }
     Byte* room = out.datagrams.reserve(size + kRoomAround);
@@ -136,12 +140,12 @@ void Sender::send_segments(Instant now, Tunnel& tunnel, const Segmenter& segment
     if (path.mtu != 0 && segments.count() == 1)
       (void)clamp_mss(ByteSpan(room + kHeader, size), info, static_cast<std::uint16_t>(limit),
                       partial);
-    if (!seal(now, path, room, size, partial, true, out)) return;
+    if (!seal(now, path, room, size, partial, traffic_of(info), out)) return;
   }
 }
 
-bool Sender::seal(Instant now, Path& path, Byte* room, std::size_t plain, bool partial, bool data,
-                  SenderOutput& out) {
+bool Sender::seal(Instant now, Path& path, Byte* room, std::size_t plain, bool partial,
+                  std::optional<Traffic> keep, SenderOutput& out) {
   Key* key = key_of(path);
   if (key == nullptr || key->counter >= kKeyDeadAt) {
     ++counters_.key_dead;
@@ -160,15 +164,17 @@ bool Sender::seal(Instant now, Path& path, Byte* room, std::size_t plain, bool p
   if (path.allowance) *path.allowance -= static_cast<std::int64_t>(size);
   ++path.packets_sent;
   path.bytes_sent += size;
-  if (data) {
+  if (keep) {
     Tunnel& tunnel = *path.tunnel;
-    if (!tunnel.ring.allocated() && rings_ < kMaxRings) {
-      tunnel.ring.allocate();
+    if (!tunnel.has_ring && rings_ < kMaxRings) {
       ++rings_;
+      tunnel.has_ring = true;
       arm(now + kRingIdle);
     }
-    tunnel.ring.age(now, keeps_ring(tunnel, now));
-    tunnel.ring.add(now, path.id, key->epoch, counter, ByteView(room, size));
+    if (tunnel.has_ring) {
+      tunnel.ring.age(now, keeps_ring(tunnel, now));
+      tunnel.ring.add(*keep, now, path.id, key->epoch, counter, ByteView(room, size));
+    }
     // What is sent into silence says nothing about the rate that the path carries.
     if (!is_silent(path, now)) tunnel.sent.add(now, size);
     if (!path.unanswered) {
@@ -180,15 +186,16 @@ bool Sender::seal(Instant now, Path& path, Byte* room, std::size_t plain, bool p
   return true;
 }
 
-bool Sender::send_payload(Instant now, Path& path, ByteView payload, bool data,
-                          SenderOutput& out) {
+bool Sender::send_payload(Instant now, Path& path, ByteView payload,
+                          std::optional<Traffic> keep, SenderOutput& out) {
   if (!path.outer || !affords(path, payload.size() + kRoomAround)) return false;
   Byte* room = out.datagrams.reserve(payload.size() + kRoomAround);
   if (!payload.empty()) std::memcpy(room + kHeader, payload.data(), payload.size());
-  return seal(now, path, room, payload.size(), false, data, out);
+  return seal(now, path, room, payload.size(), false, keep, out);
 }
 
-void Sender::send_fragments(Instant now, Path& path, ByteView packet, SenderOutput& out) {
+void Sender::send_fragments(Instant now, Path& path, ByteView packet, Traffic traffic,
+                            SenderOutput& out) {
   std::size_t part = inner_limit(path) - kFragmentHeader;
   std::uint16_t id = next_fragment_++;
   for (std::size_t at = 0; at < packet.size(); at += part) {
@@ -197,7 +204,7 @@ void Sender::send_fragments(Instant now, Path& path, ByteView packet, SenderOutp
     fragment.offset = static_cast<std::uint16_t>(at);
     fragment.last = at + part >= packet.size();
     fragment.part = to_bytes(packet.subspan(at, std::min(part, packet.size() - at)));
-    if (!send_payload(now, path, wire::encode(wire::InnerControl(fragment)), true, out)) return;
+    if (!send_payload(now, path, wire::encode(wire::InnerControl(fragment)), traffic, out)) return;
   }
 }
 
@@ -206,7 +213,7 @@ void Sender::hold_segments(Instant now, HoldQueue& queue, const Segmenter& segme
   for (std::size_t i = from; i < segments.count(); ++i) {
     Bytes packet(segments.size(i));
     (void)segments.write(i, packet.data(), false);
-    queue.push(now, std::move(packet), info.traffic_class);
+    queue.push(now, std::move(packet), traffic_of(info), info.traffic_class);
   }
   arm(now + kHoldAge);
 }

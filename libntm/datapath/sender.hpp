@@ -129,7 +129,8 @@ class Sender {
     bool holding = false;
     Path* selected = nullptr;
     HoldQueue hold;
-    ResendRing ring;
+    ResendRings ring;
+    bool has_ring = false;  // one of kMaxRings
     Instant ring_keep_until{};
     RateMeter sent;
     Pacer pacer;
@@ -174,14 +175,17 @@ class Sender {
   bool usable(const Tunnel& tunnel);
   static bool affords(const Path& path, std::size_t bytes);
   // The plaintext stands at room + 16; seals it in place and adds it to the batch.
-  bool seal(Instant now, Path& path, Byte* room, std::size_t plain, bool partial, bool data,
-            SenderOutput& out);
-  bool send_payload(Instant now, Path& path, ByteView payload, bool data, SenderOutput& out);
+  // `keep`: data, to be sent again when the peer says that it is missing.
+  bool seal(Instant now, Path& path, Byte* room, std::size_t plain, bool partial,
+            std::optional<Traffic> keep, SenderOutput& out);
+  bool send_payload(Instant now, Path& path, ByteView payload, std::optional<Traffic> keep,
+                    SenderOutput& out);
   void send_segments(Instant now, Tunnel& tunnel, const Segmenter& segments,
                      const InnerPacket& info, SenderOutput& out);
   // False: the packet was answered or dropped because it does not fit.
   bool fits(Path& path, const Segmenter& segments, const InnerPacket& info, SenderOutput& out);
-  void send_fragments(Instant now, Path& path, ByteView packet, SenderOutput& out);
+  void send_fragments(Instant now, Path& path, ByteView packet, Traffic traffic,
+                      SenderOutput& out);
   void hold_segments(Instant now, HoldQueue& queue, const Segmenter& segments, std::size_t from,
                      const InnerPacket& info);
   void hold_orphan(Instant now, const Segmenter& segments, const InnerPacket& info,

@@ -79,7 +79,7 @@ Result<void> Sender::on(Instant now, const RemoveTunnel& change, SenderOutput& o
   Tunnel* tunnel = find_tunnel(change.tunnel);
   if (tunnel == nullptr) return tl::unexpected(no_tunnel(change.tunnel));
   if (change.unreachable) refuse(now, tunnel->hold, out);
-  if (tunnel->ring.allocated()) --rings_;
+  if (tunnel->has_ring) --rings_;
   unmap_addresses(*tunnel);
   std::erase_if(paths_, [&](const std::pair<const PathId, std::unique_ptr<Path>>& entry) {
     return entry.second->tunnel == tunnel;
@@ -215,7 +215,7 @@ Result<void> Sender::on(Instant now, const SendInner& change, SenderOutput& out)
   // The time of a probe is stamped here, as late as possible: what comes back is measured here.
   if (payload[0] == static_cast<Byte>(wire::InnerKind::Probe) && payload.size() == kProbeSize)
     put_u64(&payload[kProbeTimeAt], static_cast<std::uint64_t>(now.us));
-  if (!send_payload(now, *path, payload, false, out))
+  if (!send_payload(now, *path, payload, std::nullopt, out))
     return fail(ErrorKind::Full, "path " + to_string(change.path) + " has no credit left");
   return {};
 }
@@ -224,7 +224,7 @@ Result<void> Sender::on(Instant now, const SendKeepAlive& change, SenderOutput& 
   Path* path = find_path(change.path);
   if (path == nullptr) return tl::unexpected(no_path(change.path));
   if (!path->outer) return invalid("path " + to_string(change.path) + " has no outer address");
-  if (!send_payload(now, *path, {}, false, out))
+  if (!send_payload(now, *path, {}, std::nullopt, out))
     return fail(ErrorKind::Full, "path " + to_string(change.path) + " has no credit left");
   return {};
 }

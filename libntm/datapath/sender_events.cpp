@@ -11,7 +11,7 @@ void Sender::notice(Instant now, const Notice& notice, SenderOutput& out) {
     Path* path = find_path(probe_seen->path);
     if (path == nullptr) return;
     wire::ProbeReply reply{probe_seen->probe.id, probe_seen->probe.sent_us, probe_seen->received};
-    (void)send_payload(now, *path, wire::encode(wire::InnerControl(reply)), false, out);
+    (void)send_payload(now, *path, wire::encode(wire::InnerControl(reply)), std::nullopt, out);
   } else if (const ProbeReplySeen* reply_seen = std::get_if<ProbeReplySeen>(&notice)) {
     Path* path = find_path(reply_seen->path);
     if (path == nullptr) return;
@@ -68,7 +68,7 @@ void Sender::roam(Instant now, Path& path, const Outer& to, SenderOutput& out) {
 void Sender::probe(Instant now, Path& path, SenderOutput& out) {
   path.validate_again = now + kValidateAgain;
   wire::Probe probe{kOwnProbe | next_probe_++ % kOwnProbe, static_cast<std::uint64_t>(now.us)};
-  (void)send_payload(now, path, wire::encode(wire::InnerControl(probe)), false, out);
+  (void)send_payload(now, path, wire::encode(wire::InnerControl(probe)), std::nullopt, out);
 }
 
 Result<void> Sender::send_receive_state(Instant now, TunnelId id, const wire::ReceiveState& state,
@@ -79,7 +79,7 @@ Result<void> Sender::send_receive_state(Instant now, TunnelId id, const wire::Re
     return invalid("the tunnel to " + tunnel->peer + " has no selected path");
   Path& path = *tunnel->selected;
   path.state_again = now + kStateAgain;
-  if (!send_payload(now, path, wire::encode(wire::InnerControl(state)), false, out))
+  if (!send_payload(now, path, wire::encode(wire::InnerControl(state)), std::nullopt, out))
     return fail(ErrorKind::Full, "path " + to_string(path.id) + " has no credit left");
   return {};
 }
@@ -90,7 +90,7 @@ void Sender::receive_state(Instant now, const ReceiveStateSeen& notice, SenderOu
   Tunnel& tunnel = *path->tunnel;
   if (now >= path->state_again) {
     path->state_again = now + kStateAgain;
-    (void)send_payload(now, *path, wire::encode(wire::InnerControl(notice.ours)), false, out);
+    (void)send_payload(now, *path, wire::encode(wire::InnerControl(notice.ours)), std::nullopt, out);
   }
   tunnel.ring.mark_missing(now, notice.theirs);
   flush(now, tunnel, out);
@@ -149,13 +149,14 @@ void Sender::check_tunnel(Instant now, Tunnel& tunnel, SenderOutput& out) {
       arm(due);
     }
   }
-  if (tunnel.ring.allocated()) {
+  if (tunnel.has_ring) {
     tunnel.ring.age(now, keeps_ring(tunnel, now));
     Instant due = tunnel.last_data + kRingIdle;
     if (now < due) {
       arm(due);
     } else if (tunnel.ring.size() == 0) {
       tunnel.ring.release();
+      tunnel.has_ring = false;
       --rings_;
     } else {
       arm(now + kRingIdle);

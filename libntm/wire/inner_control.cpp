@@ -22,10 +22,10 @@ struct Encoder {
     out.u32(m.id).u64(m.sent_us).u48(m.received);
   }
   void operator()(const ReceiveState& m) {
-    assert(m.epoch < 4);
+    assert(m.epoch < 4 && m.bitmap.size() <= kMaxStateBitmap);
     kind(InnerKind::ReceiveState);
     out.u64(m.path.value).u8(static_cast<Byte>(m.epoch | (m.any ? kAnyReceived : 0)));
-    out.u48(m.highest).bytes(m.bitmap);
+    out.u48(m.highest).u16(static_cast<std::uint16_t>(m.bitmap.size())).bytes(m.bitmap);
   }
   void operator()(const Close& m) {
     kind(InnerKind::Close);
@@ -57,8 +57,11 @@ Result<InnerControl> decode_receive_state(Reader& in) {
   m.epoch = epoch & 3;
   m.any = epoch & kAnyReceived;
   m.highest = in.u48();
-  m.bitmap = in.array<64>();
+  m.bitmap = to_bytes(in.bytes(in.u16()));
   if (!in.ok() || m.path.is_zero()) return invalid("a receive state is malformed");
+  bool too_long = m.bitmap.size() > kMaxStateBitmap || (!m.any && !m.bitmap.empty());
+  if (too_long || (!m.bitmap.empty() && m.bitmap.back() == 0xff))
+    return invalid("a receive state has a bitmap of wrong length");
   return done(in, m);
 }
 

@@ -34,15 +34,17 @@ struct ProbeReply {  // 0x02 ‖ the probe's id and time ‖ packets received on
   std::uint64_t received = 0;
   bool operator==(const ProbeReply&) const = default;
 };
-// 0x03 ‖ Path ID 8 ‖ epoch 1 ‖ highest counter 6 ‖ bitmap 64. Bit i of the bitmap (most
-// significant bit of byte 0 first) = counter highest-1-i was received. The Path ID is explicit
-// because it may be sent under newer keys than those it reports on.
+// 0x03 ‖ Path ID 8 ‖ epoch 1 ‖ highest counter 6 ‖ length 2 ‖ bitmap of so many bytes: 0 to
+// 512, the last of them not 0xff. Bit i of the bitmap (most significant bit of byte 0 first) = counter highest-1-i
+// was received; what lies below the bitmap counts as received. The Path ID is explicit because it
+// may be sent under newer keys than those it reports on.
+constexpr std::size_t kMaxStateBitmap = 512;
 struct ReceiveState {
   PathId path;
   std::uint8_t epoch = 0;
   std::uint64_t highest = 0;
   bool any = false;  // false: nothing was received on that path; then highest is 0 (encoded as a flag in the epoch byte, bit 7)
-  std::array<Byte, 64> bitmap{};
+  Bytes bitmap;
   bool operator==(const ReceiveState&) const = default;
 };
 enum class CloseReason : std::uint8_t { Idle = 0, Leaving = 1, Policy = 2, KeyChanged = 3 };

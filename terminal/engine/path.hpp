@@ -17,7 +17,8 @@
 //   | Up      | RES of a better candidate                         | Up      | MovePath            |
 //   | Up      | REQ(handover), newest counter                     | Up      | MovePath + credit   |
 //   | Up      | probes or consent unanswered                      | Lost    | lost                |
-//   | Lost    | any authentic answer                              | Up      | MovePath            |
+//   | Lost    | the relay says ready                              | Lost    | MovePath, probes    |
+//   | Lost    | the peer is heard                                 | Up      | MovePath            |
 //   | any     | replaced                                          | Closing |                     |
 //
 // A candidate is one outer address (from one local address) that is tried by Tunnel Requests:
@@ -172,6 +173,7 @@ class Path {
   void probe_timer();
   void upkeep_timer();
   void lose(const std::string& why);
+  void ask_through(const datapath::Outer& relay);
   void start_rekey();
   void on_rekey_request(const wire::TunnelMessage& message, const datapath::ControlReceived& from);
   void on_rekey_response(const wire::TunnelMessage& message);

@@ -236,6 +236,7 @@ void Path::relay_answered(Candidate& c, const wire::TunnelMessage& m) {
   c.consent = false;
   bool better = !outer_ || state_ != PathState::Up || c.handover;
   if (!better) return;
+  if (state_ == PathState::Lost) return ask_through(c.outer);
   bool was_early = early_;
   early_ = !confirmed_ && may_be_early_ && !initiator_;
   if (early_ && !was_early) {

@@ -18,7 +18,7 @@ constexpr int kKeptConsentTries = 4;
 }  // namespace
 
 void Path::start_probes(int count) {
-  if (probing_ || state_ != PathState::Up) return;
+  if (probing_ || (state_ != PathState::Up && state_ != PathState::Lost)) return;
   probing_ = true;
   probes_left_ = count;
   probe_at_ = context_.now;
@@ -43,13 +43,13 @@ void Path::on_probe_answer(std::uint32_t, Duration rtt) {
 
 void Path::probe_timer() {
   if (!probing_ || probe_at_ > context_.now) return;
-  if (state_ != PathState::Up) {
+  if (state_ != PathState::Up && state_ != PathState::Lost) {
     probing_ = false;
     return;
   }
   if (probes_left_ == 0) {
     probing_ = false;
-    lose("probes stayed unanswered");
+    if (state_ == PathState::Up) lose("probes stayed unanswered");
     return;
   }
   --probes_left_;
@@ -70,6 +70,16 @@ void Path::lose(const std::string& why) {
   add_targets(false);
   add_relay(false);
   candidate_timers();
+}
+
+// The relay lets us through, which says nothing about the peer: it may hold the leg of a terminal
+// that left long ago. So the path stays lost until the peer itself is heard.
+void Path::ask_through(const datapath::Outer& relay) {
+  outer_ = relay;
+  relayed_ = true;
+  context_.change(datapath::MovePath{id(), relay, std::nullopt});
+  probing_ = false;
+  start_probes(kProbes);
 }
 
 // From the peer the token can't be checked (it made it from a secret of its own after losing all

@@ -1,6 +1,8 @@
 // Ring, hold queue, pacing, reassembly, source gate: what the datapath keeps, and for how long.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "libntm/datapath/hold_queue.hpp"
 #include "libntm/datapath/out_batch.hpp"
 #include "libntm/datapath/pace.hpp"
@@ -37,18 +39,19 @@ struct RingTest : ::testing::Test {
     out.highest = highest;
     for (std::uint64_t counter : received) {
       std::uint64_t bit = highest - 1 - counter;
+      if (out.bitmap.size() <= bit / 8) out.bitmap.resize(bit / 8 + 1);
       out.bitmap[bit / 8] |= static_cast<Byte>(0x80 >> bit % 8);
     }
     return out;
   }
-  ResendRing ring;
+  ResendRing ring{kStreamRing};
 };
 
-TEST_F(RingTest, KeepsTheNewest512) {
-  for (std::uint64_t i = 0; i < 600; ++i) add(i, 100);
-  EXPECT_EQ(ring.size(), kRingPackets);
-  EXPECT_EQ(ring.mark_missing(kStart, {kPath}), kRingPackets);
-  EXPECT_EQ(pending().front(), 600 - kRingPackets);
+TEST_F(RingTest, KeepsTheNewest) {
+  for (std::uint64_t i = 0; i < 1500; ++i) add(i, 100);
+  EXPECT_EQ(ring.size(), kStreamRing.packets);
+  EXPECT_EQ(ring.mark_missing(kStart, {kPath}), kStreamRing.packets);
+  EXPECT_EQ(pending().front(), 1500 - kStreamRing.packets);
 }
 
 TEST_F(RingTest, NeverHoldsMoreThanItsBytesAndNeverMixesPackets) {
@@ -65,8 +68,8 @@ TEST_F(RingTest, NeverHoldsMoreThanItsBytesAndNeverMixesPackets) {
     ring.resent(kStart);
   }
   EXPECT_EQ(last, 2999u);
-  EXPECT_LE(bytes, kRingBytes);
-  EXPECT_GT(bytes, kRingBytes / 2);
+  EXPECT_LE(bytes, kStreamRing.bytes);
+  EXPECT_GT(bytes, kStreamRing.bytes / 2);
 }
 
 TEST_F(RingTest, AgesWhileThePathLivesAndKeepsInSilence) {
@@ -95,12 +98,45 @@ TEST_F(RingTest, NothingReceivedMeansEverything) {
 
 TEST_F(RingTest, WhatIsBelowTheBitmapCountsAsReceived) {
   add(5);
+  add(992);
   add(1000);
-  ring.mark_missing(kStart, state(1000, {}));
-  EXPECT_EQ(pending(), std::vector<std::uint64_t>{});
-  add(1001);
-  ring.mark_missing(kStart, state(5 + 513, {}));
-  EXPECT_EQ(pending(), (std::vector<std::uint64_t>{1000, 1001})) << "5 is 513 below";
+  wire::ReceiveState short_state = state(1000, {});
+  short_state.bitmap = Bytes(2);  // 999 to 984
+  ring.mark_missing(kStart, short_state);
+  EXPECT_EQ(pending(), std::vector<std::uint64_t>{992});
+  ring.mark_missing(at(300), state(1000, {992, 990}));
+  EXPECT_EQ(pending(), std::vector<std::uint64_t>{}) << "5 is far below 990";
+}
+
+TEST_F(RingTest, LateMarksReachPacketsThatWereSentAgainAlready) {
+  for (std::uint64_t i = 0; i < 6; ++i) add(i);
+  ring.mark_missing(kStart, state(5, {0, 1, 2}));
+  EXPECT_EQ(pending(), (std::vector<std::uint64_t>{3, 4}));
+  ring.mark_missing(at(300), state(5, {2}));
+  EXPECT_EQ(pending(), (std::vector<std::uint64_t>{0, 1, 3, 4}));
+  add(6);
+  EXPECT_EQ(ring.mark_missing(at(301), state(5, {0, 1, 2, 3, 4})), 1u);
+  EXPECT_EQ(pending(), std::vector<std::uint64_t>{6});
+}
+
+TEST(ResendRings, AStreamOfDatagramsDoesNotPushOutTcp) {
+  ResendRings rings;
+  rings.add(Traffic::Stream, kStart, kPath, 0, 0, Bytes(1400));
+  for (std::uint64_t i = 1; i < 5000; ++i)
+    rings.add(Traffic::Datagram, at(static_cast<std::int64_t>(i)), kPath, 0, i, Bytes(200));
+  rings.add(Traffic::Stream, at(6000), kPath, 0, 5000, Bytes(1400));
+  std::size_t marked = rings.mark_missing(at(6000), {kPath});
+  EXPECT_EQ(marked, 2 + kDatagramRing.packets);
+  std::vector<std::uint64_t> order;
+  while (const ResendRing::Entry* entry = rings.next_pending()) {
+    order.push_back(entry->counter);
+    EXPECT_EQ(rings.bytes(*entry).size(), entry->counter % 5000 == 0 ? 1400u : 200u);
+    rings.resent(at(6000));
+  }
+  EXPECT_EQ(order.size(), marked);
+  EXPECT_EQ(order.front(), 0u);
+  EXPECT_EQ(order[1], 5000 - kDatagramRing.packets);
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
 }
 
 TEST_F(RingTest, OtherPathOrEpochIsNotMeant) {
@@ -123,21 +159,34 @@ TEST_F(RingTest, TheSamePacketIsNotSentAgainAtOnce) {
 
 TEST(HoldQueue, DropsTheOldestByCountAndBySize) {
   HoldQueue queue;
-  for (int i = 0; i < 600; ++i) queue.push(kStart, Bytes(10, static_cast<Byte>(i)), 0);
+  for (int i = 0; i < 1100; ++i)
+    queue.push(kStart, Bytes(10, static_cast<Byte>(i)), Traffic::Datagram, 0);
   EXPECT_EQ(queue.size(), kHoldPackets);
-  EXPECT_EQ(queue.dropped(), 600 - kHoldPackets);
-  EXPECT_EQ((*queue.front(kStart))[0], static_cast<Byte>(600 - kHoldPackets));
+  EXPECT_EQ(queue.dropped(), 1100 - kHoldPackets);
+  EXPECT_EQ((*queue.front(kStart))[0], static_cast<Byte>(1100 - kHoldPackets));
   HoldQueue big;
-  for (int i = 0; i < 100; ++i) big.push(kStart, Bytes(60000), 0);
+  for (int i = 0; i < 100; ++i) big.push(kStart, Bytes(60000), Traffic::Stream, 0);
   EXPECT_LE(big.bytes(), kHoldBytes);
   EXPECT_EQ(big.size(), kHoldBytes / 60000);
 }
 
+TEST(HoldQueue, AStreamOfDatagramsDoesNotPushOutTcp) {
+  HoldQueue queue;
+  queue.push(at(0), Bytes{1}, Traffic::Stream, 0);
+  for (int i = 0; i < 5000; ++i) queue.push(at(i), Bytes(300, 2), Traffic::Datagram, 0);
+  queue.push(at(5000), Bytes{3}, Traffic::Stream, 0);
+  EXPECT_EQ((*queue.front(at(5000)))[0], 1);
+  queue.pop();
+  EXPECT_EQ((*queue.front(at(5000)))[0], 2);
+  while (queue.size() > 1) queue.pop();
+  EXPECT_EQ((*queue.front(at(5000)))[0], 3);
+}
+
 TEST(HoldQueue, VoiceAgesOutAfter50Ms) {
   HoldQueue queue;
-  queue.push(at(0), Bytes{1}, 46 << 2);  // EF
-  queue.push(at(0), Bytes{2}, 0);
-  queue.push(at(30), Bytes{3}, 40 << 2);  // CS5
+  queue.push(at(0), Bytes{1}, Traffic::Datagram, 46 << 2);  // EF
+  queue.push(at(0), Bytes{2}, Traffic::Datagram, 0);
+  queue.push(at(30), Bytes{3}, Traffic::Datagram, 40 << 2);  // CS5
   EXPECT_EQ((*queue.front(at(50)))[0], 1);
   EXPECT_EQ((*queue.front(at(51)))[0], 2);
   queue.pop();
@@ -148,16 +197,16 @@ TEST(HoldQueue, VoiceAgesOutAfter50Ms) {
 
 TEST(HoldQueue, EverythingAgesOutAfterAMinute) {
   HoldQueue queue;
-  queue.push(at(0), Bytes{1}, 0);
+  queue.push(at(0), Bytes{1}, Traffic::Datagram, 0);
   EXPECT_NE(queue.front(at(60'000)), nullptr);
   EXPECT_EQ(queue.front(at(60'001)), nullptr);
 }
 
 TEST(HoldQueue, TakesOverInOrderOfArrival) {
   HoldQueue queue, orphans;
-  orphans.push(at(1), Bytes{1}, 0);
-  queue.push(at(2), Bytes{2}, 0);
-  orphans.push(at(3), Bytes{3}, 0);
+  orphans.push(at(1), Bytes{1}, Traffic::Datagram, 0);
+  queue.push(at(2), Bytes{2}, Traffic::Datagram, 0);
+  orphans.push(at(3), Bytes{3}, Traffic::Stream, 0);
   queue.take_over(orphans);
   EXPECT_TRUE(orphans.empty());
   for (Byte want : {1, 2, 3}) {

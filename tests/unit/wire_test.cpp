@@ -240,11 +240,20 @@ TEST(InnerControlTest, NineCandidatesAreTooMany) {
 
 TEST(InnerControlTest, ReceiveStateNamesAPathAndKnownFlags) {
   std::string path = "1112131415161718";
-  std::string rest = "000000000000" + std::string(128, '0');
+  std::string highest = "000000000009";
+  std::string rest = highest + "0000";
   EXPECT_TRUE(accepts_inner("03" + path + "80" + rest));
   for (const char* epoch : {"04", "08", "10", "20", "40"})
     EXPECT_FALSE(accepts_inner("03" + path + epoch + rest)) << epoch;
   EXPECT_FALSE(accepts_inner("03" + std::string(16, '0') + "80" + rest)) << "Path ID zero";
+  std::string full = "0200" + std::string(1024, '0');
+  EXPECT_TRUE(accepts_inner("03" + path + "80" + highest + full));
+  EXPECT_TRUE(accepts_inner("03" + path + "80" + highest + "0002fffe"));
+  EXPECT_FALSE(accepts_inner("03" + path + "80" + highest + "0002feff")) << "not the shortest";
+  EXPECT_FALSE(accepts_inner("03" + path + "80" + highest + "0201" + std::string(1026, '0')));
+  EXPECT_FALSE(accepts_inner("03" + path + "80" + highest + "0002fe")) << "shorter than it says";
+  EXPECT_FALSE(accepts_inner("03" + path + "80" + highest + "0001fefe")) << "longer";
+  EXPECT_FALSE(accepts_inner("03" + path + "00" + "000000000000" + "0001fe")) << "of nothing";
 }
 
 // ---- tokens ------------------------------------------------------------------------------------

@@ -303,8 +303,10 @@ def other_forms():
 def inner():
     yield "probe", u8(1) + u32(0x01020304) + u64(0x1112131415161718)
     yield "probe_reply", u8(2) + u32(0x01020304) + u64(0x1112131415161718) + u48(2**48 - 1)
-    yield "receive_state_none", u8(3) + PATH + u8(0) + u48(0) + bytes(64)
-    yield "receive_state", u8(3) + PATH + u8(0x83) + u48(0x010203040506) + run(0x80, 64)
+    yield "receive_state_none", u8(3) + PATH + u8(0) + u48(0) + u16(0)
+    yield "receive_state", u8(3) + PATH + u8(0x83) + u48(0x010203040506) + u16(64) + run(0x80, 64)
+    yield "receive_state_all", u8(3) + PATH + u8(0x80) + u48(9) + u16(0)
+    yield "receive_state_full", u8(3) + PATH + u8(0x80) + u48(5000) + u16(512) + bytes(512)
     for reason in range(4):
         yield f"close_{reason}", u8(4) + u8(reason)
     yield "candidates_none", u8(5) + u8(0)

@@ -132,7 +132,9 @@ std::map<std::string, InnerControl> inner_cases() {
   out["inner/probe"] = Probe{0x01020304, 0x1112131415161718};
   out["inner/probe_reply"] = ProbeReply{0x01020304, 0x1112131415161718, kMaxCounter};
   out["inner/receive_state_none"] = ReceiveState{kPath, 0, 0, false, {}};
-  out["inner/receive_state"] = ReceiveState{kPath, 3, 0x010203040506, true, run_of<64>(0x80)};
+  out["inner/receive_state"] = ReceiveState{kPath, 3, 0x010203040506, true, run(0x80, 64)};
+  out["inner/receive_state_all"] = ReceiveState{kPath, 0, 9, true, {}};
+  out["inner/receive_state_full"] = ReceiveState{kPath, 0, 5000, true, Bytes(512)};
   for (int reason = 0; reason < 4; ++reason)
     out["inner/close_" + std::to_string(reason)] = Close{static_cast<CloseReason>(reason)};
   out["inner/candidates_none"] = Candidates{};

@@ -111,6 +111,10 @@ class Terminal(Host):
     def __init__(self, space, token):
         super().__init__(space)
         self.ntm("join", token)
+        # The protocol's steps, for whoever has to find out why a run was slow.
+        self.events = space.lab.logs / f"{space.name}-events.jsonl"
+        config = self.folders["/etc/ntmobile"] / "terminal.toml"
+        config.write_text(f'event_log = "{self.events}"\n' + config.read_text())
 
     def start(self):
         self.start_program("ntm-terminal")
