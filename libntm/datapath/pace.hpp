@@ -1,4 +1,4 @@
-// How fast held and repeated packets may leave once there is a path again: twice the rate that was
+// How fast held and repeated packets may leave once there is a path again: the rate that was
 // last measured, so that a flush does not overrun the new link's queue and lose what was kept.
 #pragma once
 
@@ -14,14 +14,15 @@ constexpr Duration kRateWindow = milliseconds(100);
 constexpr std::int64_t kLeastRate = 1'000'000;
 constexpr std::int64_t kPaceBurst = 48 * 1024;  // one super-packet of 32 segments at once
 
-// The rate at which a tunnel sent lately: windows of 100 ms, remembered through silence.
+// The rate at which a tunnel sent lately: the mean of some 400 ms, in windows of 100 ms, remembered
+// through silence. The peak would be TCP's overshoot, not what the path carried.
 class RateMeter {
  public:
   void add(Instant now, std::size_t bytes) {
     if (now - since_ >= kRateWindow) {
       Duration span = now - since_;
       // A gap says nothing about the path's rate.
-      if (span <= kRateWindow * 4) rate_ = std::max(bytes_ * 1'000'000 / span.us, rate_ * 7 / 8);
+      if (span <= kRateWindow * 4) rate_ = smoothed(bytes_ * 1'000'000 / span.us);
       since_ = now;
       bytes_ = 0;
     }
@@ -30,6 +31,10 @@ class RateMeter {
   std::int64_t bytes_per_second() const { return rate_; }
 
  private:
+  std::int64_t smoothed(std::int64_t sample) const {
+    return rate_ == 0 ? sample : (rate_ * 3 + sample) / 4;
+  }
+
   Instant since_{};
   std::int64_t bytes_ = 0;
   std::int64_t rate_ = 0;

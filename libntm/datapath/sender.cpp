@@ -253,7 +253,7 @@ bool Sender::send_held(Instant now, Tunnel& tunnel, const Bytes& packet, SenderO
 void Sender::flush(Instant now, Tunnel& tunnel, SenderOutput& out) {
   if (!usable(tunnel)) return;
   Path& path = *tunnel.selected;
-  tunnel.pacer.set_rate(tunnel.sent.bytes_per_second() * 2);
+  tunnel.pacer.set_rate(tunnel.sent.bytes_per_second());
   while (const ResendRing::Entry* entry = tunnel.ring.next_pending()) {
     if (!affords(path, entry->size)) return;
     if (!tunnel.pacer.may_send(now)) return arm(tunnel.pacer.next(now));
