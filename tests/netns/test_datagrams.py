@@ -28,6 +28,12 @@ def _tcp(sequence, length, source_port=8080):
     return _ipv4("198.18.0.2", "198.18.0.1", 6, head + bytes(length))
 
 
+def _ack(number, source_port=8080):
+    head = struct.pack("!HHIIBBHHH", 50000, source_port, 7, number & 0xFFFFFFFF, 0x50, 0x10, 1000,
+                       0, 0)
+    return _ipv4("198.18.0.1", "198.18.0.2", 6, head)
+
+
 def _write(path, timed_packets, snap=65535):
     data = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, snap, 101)
     for time, packet in timed_packets:
@@ -68,19 +74,31 @@ def test_a_pending_answer_of_the_relay_is_not_a_tunnel(tmp_path):
     assert datagrams.tunnel_after(found, 11.0) is None
 
 
-def test_progress_counts_new_bytes_once_across_the_wrap(tmp_path):
+def test_progress_is_what_the_receiver_acknowledges_across_the_wrap(tmp_path):
     start = 0xFFFFFFFF - 1999
     capture = _write(tmp_path / "a.pcap", [
-        (1.0, _tcp(start, 1000)),
-        (1.1, _tcp((start + 1000) & 0xFFFFFFFF, 1000)),
-        (1.2, _tcp(start, 1000)),                                   # sent again: no progress
-        (3.0, _tcp((start + 2000) & 0xFFFFFFFF, 1000)),             # behind the wrap
-        (3.1, _tcp((start + 2500) & 0xFFFFFFFF, 1000)),             # half of it is new
+        (0.9, _ack(start)),
+        (1.00, _tcp(start, 1000)),
+        (1.01, _ack(start + 1000)),
+        (1.2, _tcp(start, 1000)),                                   # sent again
+        (1.21, _ack(start + 1000)),                                 # no progress
+        (2.5, _tcp((start + 2000) & 0xFFFFFFFF, 1000)),             # behind a hole: no progress
+        (2.51, _ack(start + 1000)),
+        (3.0, _tcp((start + 500) & 0xFFFFFFFF, 1500)),              # a third of it is known
+        (3.01, _ack(start + 3000)),                                 # behind the wrap
         (3.2, _tcp(5, 9000, source_port=22)),                       # another service
+        (3.3, _ack(7000, source_port=22)),
     ], snap=96)
     progress = pcap.tcp_progress(capture, 8080)
-    assert progress.times == pytest.approx([1.0, 1.1, 3.0, 3.1])
+    assert progress.times == pytest.approx([1.01, 3.01])
     assert progress.repeated_bytes == 1500
-    assert progress.stall_after(1.5) == pytest.approx(1.5)
-    assert progress.longest_silence(1.15, 2.0) == (pytest.approx(1.9), pytest.approx(1.1))
+    assert progress.stall_after(1.5) == pytest.approx(1.51)
+    assert progress.longest_silence(1.15, 2.0) == (pytest.approx(2.0), pytest.approx(1.01))
     assert progress.stall_after(4.0) is None
+
+
+def test_a_late_packet_of_the_old_path_does_not_end_the_standstill():
+    progress = pcap.Progress([0.5, 1.0, 1.002, 1.3, 1.31, 9.0], 0)
+    assert progress.stall_after(1.001) == pytest.approx(0.001)
+    assert progress.stall_after(1.001, 1.15) == pytest.approx(0.299)
+    assert pcap.Progress([0.5], 0).stall_after(1.0, 1.1) is None

@@ -78,18 +78,24 @@ def packets(path):
 
 @dataclass(frozen=True)
 class Progress:
-    """Moments at which the end of a TCP stream advanced, and bytes behind that end that arrived
-    (again, or late into a hole)."""
+    """Moments at which the receiver of a TCP stream acknowledged more, which is when its application
+    could read more, and bytes that it got although it had acknowledged them."""
 
     times: list
     repeated_bytes: int
 
-    def stall_after(self, moment):
-        """Seconds from `moment` to the next new data; None when none came."""
-        return next((t - moment for t in self.times if t >= moment), None)
+    def stall_after(self, moment, settled=None):
+        """Seconds from `moment` to the end of the standstill around it; None when nothing came any
+        more. Late packets of an old path can show up behind `moment`: of the silences that begin
+        before `settled` the longest is the standstill."""
+        silences = [(b - a, b) for a, b in zip(self.times, self.times[1:])
+                    if b >= moment and a <= (settled or moment)]
+        if not silences:
+            return next((t - moment for t in self.times if t >= moment), None)
+        return max(silences)[1] - moment
 
     def longest_silence(self, begin, end):
-        """(seconds, when it began) of the longest time without new data that touches the span."""
+        """(seconds, when it began) of the longest time without progress that touches the span."""
         inside = [t for t in self.times if begin <= t <= end]
         before = [t for t in self.times if t < begin][-1:]
         after = [t for t in self.times if t > end][:1]
@@ -98,33 +104,42 @@ class Progress:
         return max(gaps, default=(0.0, begin))
 
 
+def _behind(a, b):
+    """a - b on TCP's 32-bit circle."""
+    return ((a - b + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+
+
 def tcp_progress(path, source_port):
-    """Of the stream that comes from `source_port` with the most data (32-bit wrap respected)."""
+    """Of the stream that comes from `source_port` with the most data, captured where it arrives."""
     streams = {}
     for packet in packets(path):
-        if packet.protocol != _TCP or packet.ports[0] != source_port or not packet.payload_length:
+        if packet.protocol != _TCP or source_port not in packet.ports:
             continue
-        key = (packet.destination, packet.ports[1])
-        stream = streams.setdefault(key, {"next": None, "times": [], "again": 0, "bytes": 0})
-        _advance(stream, packet)
+        arrives = packet.ports[0] == source_port
+        key = (packet.destination, packet.ports[1]) if arrives else (packet.source, packet.ports[0])
+        stream = streams.setdefault(key, {"acked": None, "times": [], "again": 0, "bytes": 0})
+        (_arrived if arrives else _acknowledged)(stream, packet)
     if not streams:
         return Progress([], 0)
     best = max(streams.values(), key=lambda s: s["bytes"])
     return Progress(best["times"], best["again"])
 
 
-def _advance(stream, packet):
-    sequence = struct.unpack_from("!I", packet.body, 4)[0]
-    length = packet.payload_length
-    end = (sequence + length) & 0xFFFFFFFF
-    if stream["next"] is None:
-        stream["next"] = sequence
-    fresh = ((end - stream["next"] + 0x80000000) & 0xFFFFFFFF) - 0x80000000
-    if fresh > 0:
-        stream["next"] = end
-        stream["times"].append(packet.time)
-        stream["bytes"] += fresh
-    stream["again"] += max(0, length - max(0, fresh))
+def _arrived(stream, packet):
+    stream["bytes"] += packet.payload_length
+    if stream["acked"] is not None and packet.payload_length:
+        sequence = struct.unpack_from("!I", packet.body, 4)[0]
+        stream["again"] += min(packet.payload_length, max(0, _behind(stream["acked"], sequence)))
+
+
+def _acknowledged(stream, packet):
+    acked = struct.unpack_from("!I", packet.body, 8)[0]
+    if not packet.body[13] & 0x10:   # the SYN acknowledges nothing
+        return
+    if stream["acked"] is None or _behind(acked, stream["acked"]) > 0:
+        if stream["acked"] is not None:
+            stream["times"].append(packet.time)
+        stream["acked"] = acked
 
 
 def first_udp(path, after, accept):
