@@ -13,13 +13,28 @@ int fail_with(const std::string& text) {
   return 1;
 }
 
+namespace {
+
+// The sockets have these names wherever the folder is.
+std::string start_hint(const std::string& socket) {
+  std::string name = socket.substr(socket.rfind('/') + 1);
+  if (name == "director.sock") return "; start it: ntm-director --with-dns";
+  if (name == "relay.sock") return "; start it: ntm-relay";
+  if (name == "terminal.sock") return "; start it: ntm up";
+  return "";
+}
+
+}  // namespace
+
 int call_daemon(const std::string& socket, const nlohmann::json& request, const Output& output,
                 const View& view, Duration timeout) {
   Result<nlohmann::json> answer = host::control_call(socket, request, timeout);
   if (!answer) {
+    std::string why = answer.error().text;
+    if (why.starts_with("no daemon answers")) why += start_hint(socket);
     if (output.json)
-      std::printf("%s\n", nlohmann::json{{"ok", false}, {"error", answer.error().text}}.dump(2).c_str());
-    return fail_with(answer.error().text);
+      std::printf("%s\n", nlohmann::json{{"ok", false}, {"error", why}}.dump(2).c_str());
+    return fail_with(why);
   }
   if (output.json) std::printf("%s\n", answer->dump(2).c_str());
   else view(*answer);

@@ -1,6 +1,7 @@
 // ntm: the one command for people.
 #include "cli/dc_commands.hpp"
 #include "cli/terminal_commands.hpp"
+#include "libntm/host/command_line.hpp"
 
 int main(int argc, char** argv) {
   CLI::App app{"ntm: NTMobile for people - terminals, relays and DCs"};
@@ -13,6 +14,6 @@ int main(int argc, char** argv) {
   ntm::cli::add_terminal_commands(app, output, status);
   ntm::cli::add_dc_commands(app, output, status);
   ntm::cli::add_relay_commands(app, output, status);
-  CLI11_PARSE(app, argc, argv);
+  if (std::optional<int> end = ntm::host::parse_command_line(app, argc, argv, "ntm")) return *end;
   return status;
 }

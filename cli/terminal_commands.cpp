@@ -14,7 +14,7 @@
 #include "libntm/host/control_socket.hpp"
 #include "libntm/host/fd.hpp"
 #include "libntm/host/files.hpp"
-#include "terminal/identity.hpp"
+#include "terminal/joining.hpp"
 
 namespace ntm::cli {
 
@@ -28,6 +28,7 @@ struct TerminalOptions {
   std::string name;
   int count = 3;
   bool again = false;
+  bool later = false;
 };
 using Shared = std::shared_ptr<TerminalOptions>;
 
@@ -80,27 +81,30 @@ int run_join(const TerminalOptions& o, const Output& output) {
   if (daemon_runs(o))
     return fail_with("ntm-terminal runs with its present name; stop it first: ntm down");
   host::SystemRandom random;
-  Result<terminal::Identity> made =
-      terminal::create_identity(o.folders, o.token, o.again, random);
+  Result<terminal::Identity> made = terminal::begin_join(o.folders, o.token, o.again, random);
   if (!made) return fail_with(made.error().text);
-  std::vector<std::string> words = daemon_words(o);
-  words.push_back("--enrol");
-  int enrolled = run_and_wait(words);
-  if (enrolled != 0 && enrolled != 3) {
-    // The token is no good; what was written for it would only be in the way of the next one.
-    ::unlink((o.folders.state + "/identity.json").c_str());
-    return 1;
+  if (!o.later) {
+    TerminalOptions fresh = o;
+    fresh.folders.state = terminal::joining_folders(o.folders).state;
+    std::vector<std::string> words = daemon_words(fresh);
+    words.push_back("--enrol");
+    if (run_and_wait(words) != 0) {  // it said why
+      terminal::drop_join(o.folders);
+      return 1;
+    }
   }
+  if (Result<void> done = terminal::finish_join(o.folders); !done)
+    return fail_with(done.error().text);
   if (output.json) {
     json out{{"ok", true}, {"name", made->name.text()}, {"zone", made->zone.text()},
-             {"enrolled", enrolled == 0}, {"state", o.folders.state},
+             {"enrolled", !o.later}, {"state", o.folders.state},
              {"config", o.folders.config_file()}};
     std::printf("%s\n", out.dump(2).c_str());
     return 0;
   }
   std::printf("This machine is %s in the zone %s.\n", made->name.text().c_str(),
               made->zone.text().c_str());
-  if (enrolled == 3) std::printf("It will register when its DC can be reached.\n");
+  if (o.later) std::printf("It will register when its DC can be reached.\n");
   std::printf("Start it now: ntm up\n");
   return 0;
 }
@@ -175,6 +179,7 @@ void add_terminal_commands(CLI::App& app, const Output& output, int& status) {
   CLI::App* join = add_verb(app, o, "join", "make this machine a terminal, with a token of its DC");
   join->add_option("TOKEN", o->token, "printed by: ntm dc terminal add NAME")->required();
   join->add_flag("--again", o->again, "replace the name that this machine has");
+  join->add_flag("--later", o->later, "without asking the DC: the daemon will, when it can");
   join->callback([o, &output, &status] { status = run_join(*o, output); });
 
   add_verb(app, o, "up", "start the terminal")->callback([o, &output, &status] {

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "director/service.hpp"
+#include "libntm/host/command_line.hpp"
 #include "libntm/host/log.hpp"
 
 int main(int argc, char** argv) {
@@ -16,7 +17,7 @@ int main(int argc, char** argv) {
   app.add_flag("--with-dns", with_dns, "run pdns_server with our module as a child");
   app.add_flag("--check-config", check, "read the configuration, report errors, end");
   app.set_version_flag("--version", "ntm-director 0.1.0");
-  CLI11_PARSE(app, argc, argv);
+  if (std::optional<int> end = ntm::host::parse_command_line(app, argc, argv, "ntm-director")) return *end;
 
   ntm::Result<ntm::director::Configuration> config =
       ntm::director::read_configuration(config_path);

@@ -73,6 +73,7 @@ Result<void> Service::prepare(bool with_dns) {
   if (!lookup) return pass(lookup.error());
   lookup_ = std::move(*lookup);
   if (Result<void> done = load(); !done) return done;
+  open_status();
   administration_ = std::make_unique<Administration>(*this);
   std::string folder = config_.socket.substr(0, config_.socket.rfind('/'));
   if (!folder.empty())
@@ -126,6 +127,17 @@ Result<void> Service::open_store() {
   reader_ = std::move(*reader);
   if (Result<void> admin = store::sqlite::prepare_admin_database(config_.data); !admin)
     return pass(admin.error());
+  store_->set_wakeup([this] {
+    loop_.post([this] {
+      take_completions();
+      follow_feed();
+    });
+  });
+  return {};
+}
+
+// After load(): a director that may not serve this database changes nothing.
+void Service::open_status() {
   Result<std::unique_ptr<store::sqlite::StatusStore>> status =
       store::sqlite::StatusStore::open(config_.data);
   if (status) {
@@ -136,13 +148,6 @@ Result<void> Service::open_store() {
     // Losable by design: registration must not depend on it.
     host::log_warning("no status history: {}", status.error().text);
   }
-  store_->set_wakeup([this] {
-    loop_.post([this] {
-      take_completions();
-      follow_feed();
-    });
-  });
-  return {};
 }
 
 Result<void> Service::load() {

@@ -49,6 +49,7 @@ class Service {
   Service(const Configuration& config, host::EventLoop& loop);
   Result<void> prepare(bool with_dns);
   Result<void> open_store();
+  void open_status();
   Result<void> open_sockets();
   Result<void> load();
   Result<void> start_dns();

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "libntm/host/command_line.hpp"
 #include "libntm/host/log.hpp"
 #include "relay/service.hpp"
 
@@ -14,7 +15,7 @@ int main(int argc, char** argv) {
   app.add_option("-c,--config", config_path, "configuration file")->capture_default_str();
   app.add_flag("--check-config", check, "read the configuration, report errors, end");
   app.set_version_flag("--version", "ntm-relay 0.1.0");
-  CLI11_PARSE(app, argc, argv);
+  if (std::optional<int> end = ntm::host::parse_command_line(app, argc, argv, "ntm-relay")) return *end;
 
   ntm::Result<ntm::relay::ServiceConfig> config = ntm::relay::read_config(config_path);
   if (!config) {

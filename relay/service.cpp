@@ -36,7 +36,12 @@ nlohmann::json leg_json(const LegSnapshot& leg) {
 
 Result<ServiceConfig> read_config(const std::string& path) {
   Result<host::Config> file = host::Config::load(path);
-  if (!file) return pass(file.error());
+  if (!file) {
+    if (file.error().kind == ErrorKind::NotFound)
+      return fail(ErrorKind::NotFound, path + " does not exist; write it with this host's public "
+                                              "addresses, as: addresses = [\"192.0.2.1\"]");
+    return pass(file.error());
+  }
   ServiceConfig out;
   out.port = static_cast<std::uint16_t>(file->integer("port", out.port, 1, 65535));
   out.addresses = file->addresses("addresses");

@@ -107,11 +107,14 @@ class Enrolment {
   Result<void> result() {
     if (leaving_) return forget_token(folders_);
     if (addresses_.addresses.empty())
-      return fail(ErrorKind::Unavailable, "this machine has no route to the DC now");
+      return fail(ErrorKind::Unavailable,
+                  "this machine has no route to the DC now; connect it and join again, or run: "
+                  "ntm join --later TOKEN");
     bool silent = problem_.empty() || problem_.find("does not answer") != std::string::npos;
     return fail(silent ? ErrorKind::Unavailable : ErrorKind::Denied,
-                silent ? "the DC does not answer (if it runs and is reachable over UDP, the token "
-                         "may be used up or expired)"
+                silent ? "the DC does not answer: it can't be reached over UDP, or the token is used "
+                         "up or expired; get a new one (there: ntm dc terminal token NAME), or to "
+                         "register when it can be reached: ntm join --later TOKEN"
                        : problem_);
   }
 

@@ -104,16 +104,28 @@ Result<Identity> load_identity(const Folders& f) {
   return out;
 }
 
-Result<Identity> create_identity(const Folders& f, const std::string& text, bool again,
-                                 Random& random) {
+Result<void> may_join(const Folders& f, const std::string& text, bool again) {
   Result<wire::EnrolmentToken> token = crypto::parse_token(text);
   if (!token) return pass(token.error());
-  if (host::exists(path_of(f)) && !again) {
-    Result<Identity> present = load_identity(f);
-    std::string who = present ? " as " + present->name.text() : "";
-    return fail(ErrorKind::Conflict, "this terminal has joined already" + who +
-                                         "; to leave that and join anew: ntm join --again TOKEN");
-  }
+  if (again || !host::exists(path_of(f))) return {};
+  Result<Identity> present = load_identity(f);
+  std::string who = present ? " as " + present->name.text() : "";
+  return fail(ErrorKind::Conflict, "this terminal has joined already" + who +
+                                       "; to leave that and join anew: ntm join --again TOKEN");
+}
+
+Result<void> write_first_configuration(const Folders& f) {
+  std::string config = f.config_file();
+  if (host::exists(config)) return {};
+  Result<void> made = host::make_folder(config.substr(0, config.rfind('/')), 0755);
+  return made ? host::replace_file(config, as_view(kFirstConfiguration), 0644) : made;
+}
+
+Result<Identity> create_identity(const Folders& f, const std::string& text, bool again,
+                                 Random& random) {
+  if (Result<void> may = may_join(f, text, again); !may) return pass(may.error());
+  Result<wire::EnrolmentToken> token = crypto::parse_token(text);
+  if (!token) return pass(token.error());
   Result<void> folder = host::make_folder(f.state, 0700);
   if (!folder) return pass(folder.error());
   Result<Identity> before = load_identity(f);
@@ -126,13 +138,7 @@ Result<Identity> create_identity(const Folders& f, const std::string& text, bool
   }
   Result<void> written = write_identity(f, *token, true);
   if (!written) return pass(written.error());
-  std::string config = f.config_file();
-  if (!host::exists(config)) {
-    std::size_t slash = config.rfind('/');
-    Result<void> made = host::make_folder(config.substr(0, slash), 0755);
-    if (made) made = host::replace_file(config, as_view(kFirstConfiguration), 0644);
-    if (!made) return pass(made.error());
-  }
+  if (Result<void> config = write_first_configuration(f); !config) return pass(config.error());
   return load_identity(f);
 }
 

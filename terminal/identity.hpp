@@ -31,6 +31,10 @@ struct Identity {
 // NotFound: never joined, with what to do.
 Result<Identity> load_identity(const Folders& folders);
 
+// Invalid: no token; Conflict: the terminal has joined already, and not `again`.
+Result<void> may_join(const Folders& folders, const std::string& token, bool again);
+// Nothing when there is one.
+Result<void> write_first_configuration(const Folders& folders);
 // Writes key, identity and, if there is none, a commented configuration. Conflict when the terminal
 // has joined already, unless `again`; the key is kept only when the name stays.
 Result<Identity> create_identity(const Folders& folders, const std::string& token, bool again,

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "libntm/host/command_line.hpp"
 #include "libntm/host/log.hpp"
 #include "terminal/enrol.hpp"
 #include "terminal/service.hpp"
@@ -43,7 +44,7 @@ int main(int argc, char** argv) {
                "take away what a crashed daemon left in the system's DNS");
   app.add_flag("--enrol", enrol_only, "register once with the token of ntm join, end");
   app.set_version_flag("--version", "ntm-terminal 0.1.0");
-  CLI11_PARSE(app, argc, argv);
+  if (std::optional<int> end = host::parse_command_line(app, argc, argv, "ntm-terminal")) return *end;
 
   if (restore) {
     Result<void> restored = dns::restore_system(folders.state);
@@ -58,7 +59,5 @@ int main(int argc, char** argv) {
   if (!enrol_only) return run_daemon(folders, *configuration);
   host::SystemRandom random;
   Result<void> enrolled = enrol(folders, random);
-  if (enrolled) return 0;
-  // 3 tells `ntm join` that the daemon will try again.
-  return fail_with(enrolled.error().text, enrolled.error().kind == ErrorKind::Unavailable ? 3 : 1);
+  return enrolled ? 0 : fail_with(enrolled.error().text, 1);
 }

@@ -196,8 +196,7 @@ Result<nlohmann::json> control_call(const std::string& path, const nlohmann::jso
     if (errno == EACCES)
       return fail(ErrorKind::Denied, "no permission for " + path + "; run this as root");
     return fail(ErrorKind::Unavailable,
-                "no daemon answers at " + path + "; is it running? (" +
-                    system_error_text(errno) + ")");
+                "no daemon answers at " + path + " (" + system_error_text(errno) + ")");
   }
   std::string line;
   try {
