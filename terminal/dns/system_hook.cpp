@@ -16,6 +16,9 @@ namespace ntm::terminal::dns {
 
 namespace {
 
+// Of conntrack, for the stub's own questions.
+constexpr int kOwnZone = 0x4e54;
+
 constexpr const char* kResolvConf = "/etc/resolv.conf";
 constexpr const char* kResolvedConf = "/run/systemd/resolve/resolv.conf";
 constexpr std::size_t kMaxResolvConf = 64 * 1024;
@@ -209,7 +212,13 @@ std::string redirect_rules(const HookOptions& o) {
   if (!local)
     for (const char* transport : {"udp", "tcp"})
       out += std::string("    ") + transport + " dport 53 redirect to :" + port + "\n";
-  return out + "  }\n}\n";
+  // A redirect holds for the whole conntrack entry. In one zone an application whose socket got the
+  // port of one of our own questions of the last minutes would pass us by, and ours with the port
+  // of an application's would come back to us. Replies stay where firewalls look for them.
+  return out + "  }\n  chain own {\n    type filter hook output priority raw; policy accept;\n"
+               "    meta mark " + std::to_string(o.mark) +
+         " meta l4proto { tcp, udp } th dport 53 ct original zone set " +
+         std::to_string(kOwnZone) + "\n  }\n}\n";
 }
 
 Result<HookMode> point_system_at_stub(const HookOptions& o) {

@@ -197,6 +197,8 @@ TEST(SystemDns, RedirectLeavesOurOwnPacketsAlone) {
   EXPECT_LT(mark, rules.find("udp dport 53 redirect to :5353"));
   EXPECT_LT(mark, rules.find("tcp dport 53 redirect to :5353"));
   EXPECT_EQ(rules.find("daddr"), std::string::npos);
+  EXPECT_NE(rules.find("meta mark 20052 meta l4proto { tcp, udp } th dport 53 ct original zone"),
+            std::string::npos);
   // A resolver on this machine asks the world itself: only what goes to it is ours.
   o.upstream = {parse_endpoint("127.0.0.1:53").value()};
   rules = dns::redirect_rules(o);
