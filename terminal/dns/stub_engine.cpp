@@ -47,7 +47,10 @@ bool may_be_ntm(const Name& name) {
 
 void StubEngine::pass_through(Instant, ClientId client, const Message& query, bool tcp) {
   UpstreamId id = next_id_++;
-  passed_[id] = client;
+  Client& waiting = passed_[id];
+  waiting.id = client;
+  waiting.query = query;
+  waiting.tcp = tcp;
   Name name = query.questions.empty() ? Name{} : query.questions.front().name;
   effects_.emplace_back(AskUpstream{id, name, query.bytes, tcp});
 }
@@ -139,9 +142,9 @@ void StubEngine::on_question(Instant now, ClientId client, ByteView bytes, bool 
 }
 
 void StubEngine::on_upstream(Instant now, UpstreamId id, ByteView bytes) {
-  std::map<UpstreamId, ClientId>::iterator passed = passed_.find(id);
+  std::map<UpstreamId, Client>::iterator passed = passed_.find(id);
   if (passed != passed_.end()) {
-    effects_.emplace_back(Reply{passed->second, to_bytes(bytes)});
+    effects_.emplace_back(Reply{passed->second.id, to_bytes(bytes)});
     passed_.erase(passed);
     return;
   }
@@ -163,7 +166,8 @@ void StubEngine::on_upstream(Instant now, UpstreamId id, ByteView bytes) {
 }
 
 void StubEngine::on_upstream_failed(Instant now, UpstreamId id) {
-  passed_.erase(id);  // the application will ask again or give up, as without us
+  if (std::map<UpstreamId, Client>::node_type passed = passed_.extract(id); passed)
+    return give_up(passed.mapped());
   std::map<UpstreamId, Name>::iterator named = upstream_names_.find(id);
   if (named == upstream_names_.end()) return;
   Resolution& r = names_.at(named->second);
@@ -232,10 +236,7 @@ Progress StubEngine::progress_of(const Resolution& r, const Client& client) cons
 }
 
 void StubEngine::settle_client(Instant now, Resolution& r, Client& client) {
-  if (is_service_type(client.type) && r.upstream[client.answer_slot].failed) {
-    client.answered = true;
-    return;
-  }
+  if (is_service_type(client.type) && r.upstream[client.answer_slot].failed) return give_up(client);
   Decision decision = decide(progress_of(r, client), now);
   switch (decision.verdict) {
     case Verdict::Wait:
@@ -249,12 +250,7 @@ void StubEngine::settle_client(Instant now, Resolution& r, Client& client) {
         remember(now, silent);
       }
       return answer_plain(r, client);
-    case Verdict::ServFail: {
-      Answer failed;
-      failed.rcode = kServFail;
-      failed.error = ExtendedError::NoReachableAuthority;
-      return reply(client, failed);
-    }
+    case Verdict::ServFail: return give_up(client);
     case Verdict::Virtual:
       break;
   }
@@ -294,10 +290,7 @@ bool StubEngine::hides_virtual(const AddressFacts& facts) const {
 
 void StubEngine::answer_plain(Resolution& r, Client& client) {
   const Upstream& up = r.upstream[client.answer_slot];
-  if (!up.answer) {  // the upstream is silent: so are we, and the application asks again
-    client.answered = true;
-    return;
-  }
+  if (!up.answer) return give_up(client);
   if (hides_virtual(up.facts)) {
     // A name without NTM records that points into the virtual ranges: an attempt to reach a
     // peer's service under a foreign name (DNS rebinding).
@@ -354,6 +347,15 @@ void StubEngine::reply(Client& client, const Answer& answer) {
   if (bytes.size() > limit) bytes = truncated(client.query, answer);
   effects_.emplace_back(Reply{client.id, std::move(bytes)});
   client.answered = true;
+}
+
+// No server answers, in all the tries of upstream.hpp: said before the application's own patience
+// ends, so that it knows why and may ask again.
+void StubEngine::give_up(Client& client) {
+  Answer failed;
+  failed.rcode = kServFail;
+  failed.error = ExtendedError::NoReachableAuthority;
+  reply(client, failed);
 }
 
 // A name is done when every application has its answer and nothing is on its way that would only

@@ -142,6 +142,7 @@ class StubEngine {
   void answer_plain(Resolution& r, Client& client);
   void answer_virtual(Resolution& r, Client& client);
   void reply(Client& client, const Answer& answer);
+  void give_up(Client& client);
   bool hides_virtual(const AddressFacts& facts) const;
   void remember(Instant now, const NtmAnswer& answer);
   void sweep();
@@ -153,7 +154,7 @@ class StubEngine {
   std::map<UpstreamId, Name> upstream_names_;
   std::map<std::uint64_t, Name> lookup_names_;
   // Passed through: upstream question -> application.
-  std::map<UpstreamId, ClientId> passed_;
+  std::map<UpstreamId, Client> passed_;
   std::map<Name, Memory> memory_;
   std::vector<StubEffect> effects_;
 };

@@ -389,7 +389,7 @@ def _change_letter(token):
 def test_join_with_a_malformed_token(network, spoil, says):
     line = network.refuses("ntm", "join", spoil(network.token(f"m{os.urandom(4).hex()}")),
                            says=says, status=1)
-    assert any(text in line for text in ("copy", "whole", "must begin")), "it does not say what to do"
+    assert any(text in line for text in ("copy", "whole", "must begin")), "not what to do"
 
 
 _SILENCE = ["does not answer", "used up or expired", "ntm dc terminal token NAME", "--later"]

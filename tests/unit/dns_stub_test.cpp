@@ -342,12 +342,18 @@ TEST_F(Stub, BrokenQuestionsGetFormerrOrNothing) {
   EXPECT_EQ(replies.size(), 1u);
 }
 
-TEST_F(Stub, UpstreamThatFailsLeavesNothingBehind) {
-  ask("www.plain.example", kTypeA);
-  for (const AskUpstream& a : asked) stub->on_upstream_failed(now, a.id);
-  wait(seconds(11));
-  EXPECT_EQ(stub->next_deadline(), Instant::never());
-  EXPECT_TRUE(replies.empty());
+TEST_F(Stub, UpstreamThatFailsIsToldAndLeavesNothingBehind) {
+  for (std::uint16_t type : std::vector<std::uint16_t>{kTypeA, kTypeHttps, std::uint16_t{16}}) {
+    replies.clear();
+    asked.clear();
+    ask("www.plain.example", type);
+    for (const AskUpstream& a : asked) stub->on_upstream_failed(now, a.id);
+    drain();
+    wait(seconds(11));
+    EXPECT_EQ(stub->next_deadline(), Instant::never());
+    ASSERT_EQ(replies.size(), 1u) << type;
+    EXPECT_EQ(read_head(replies.begin()->second)->flags.rcode, kServFail) << type;
+  }
 }
 
 }  // namespace
