@@ -108,9 +108,7 @@ void Engine::on_timer(Instant now) {
   std::erase_if(answered_, [&](const auto& entry) {
     return entry.second.made + kKeepAnswered <= context_.now;
   });
-  std::erase_if(querying_, [&](const auto& entry) {
-    return entry.second + kHoldLookup <= context_.now;
-  });
+  query_timers();
   end();
 }
 
@@ -118,6 +116,7 @@ Instant Engine::next_deadline() const {
   Instant when = std::min(registration_.next_deadline(), directions_.next_deadline());
   for (const auto& [name, tunnel] : tunnels_) when = std::min(when, tunnel->next_deadline());
   for (const Lookup& l : lookups_) when = std::min(when, l.until);
+  for (const auto& [name, query] : querying_) when = std::min(when, query.asked + kQueryAtMost);
   for (const auto& [id, ping] : pings_) when = std::min(when, ping.until);
   return when;
 }

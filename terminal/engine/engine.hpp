@@ -39,6 +39,8 @@ constexpr Duration kRecordsFresh = seconds(3600);
 constexpr std::size_t kMaxAnswered = 1024;
 constexpr Duration kKeepAnswered = seconds(5);
 constexpr Duration kPingWait = seconds(2);
+// Longer than the stub tries a question.
+constexpr Duration kQueryAtMost = seconds(6);
 
 class Engine {
  public:
@@ -75,6 +77,17 @@ class Engine {
     wire::RouteAck ack;
     Instant made;
   };
+  struct Wanted {
+    wire::DirectionReason reason = wire::DirectionReason::New;
+    std::optional<PathId> old_path;
+    std::optional<Family> over;
+  };
+  // DNS was asked by us: on demand, or for the record that a Direction Request needs.
+  struct Query {
+    Instant asked;
+    std::optional<Wanted> wanted;  // the direction that waits for it
+    bool ahead = false;            // nothing waits for it
+  };
   struct Ping {
     std::uint64_t id = 0;
     PathId path;
@@ -100,6 +113,10 @@ class Engine {
   // engine_direction.cpp
   void start_direction(const Name& name, wire::DirectionReason reason,
                        std::optional<PathId> old_path, std::optional<Family> over = {});
+  bool lacks_record(const Peer& peer) const;
+  bool query(const Name& name, std::optional<Wanted> wanted, bool ahead);
+  void query_timers();
+  void on_queried(const Name& name, const Query& query, const Result<Peer*>& peer);
   void on_route(const wire::RouteDirection& route, Family from);
   void on_route_as_initiator(const wire::RouteDirection& route);
   bool accept_key_of(const wire::RouteDirection& route, Directions::Pending& pending);
@@ -136,7 +153,7 @@ class Engine {
   std::map<RequestId, AnsweredRoute> answered_;
   std::vector<Lookup> lookups_;
   std::map<std::uint32_t, Ping> pings_;           // by probe id
-  std::map<Name, Instant> querying_;              // on demand: DNS was asked
+  std::map<Name, Query> querying_;
   std::optional<ConfigureInterface> interface_;   // as last told
   std::vector<std::string> own_left_out_;
   bool left_ = false;

@@ -35,16 +35,16 @@ void Engine::handle(Instant now, const LookupWanted& event) {
 
 void Engine::handle(Instant now, const PeerRecords& event) {
   begin(now);
-  querying_.erase(event.name);
+  Query query;
+  if (std::map<Name, Query>::node_type node = querying_.extract(event.name); node)
+    query = node.mapped();
   Result<Peer*> peer = directory_.learn(event);
-  if (peer) {
-    configure_interface();
-    want_tunnel(**peer);
-  } else {
-    context_.note("lookup_failed", {{"peer", event.name.text()}, {"reason", peer.error().text}});
-    std::map<Name, SavedPeer>::iterator saved = context_.saved.peers.find(event.name);
-    if (saved != context_.saved.peers.end()) refuse(saved->second.virtual_addresses);
-  }
+  if (peer) configure_interface();
+  else context_.note("lookup_failed", {{"peer", event.name.text()}, {"reason", peer.error().text}});
+  on_queried(event.name, query, peer);
+  std::map<Name, SavedPeer>::iterator saved = context_.saved.peers.find(event.name);
+  if (!peer && saved != context_.saved.peers.end() && find_tunnel(event.name) == nullptr)
+    refuse(saved->second.virtual_addresses);
   end();
 }
 
@@ -147,8 +147,7 @@ void Engine::on_no_tunnel(const datapath::NoTunnel& event) {
   bool fresh = peer != nullptr && !(peer->rdata4.empty() && peer->rdata6.empty()) &&
                context_.now - peer->seen < kRecordsFresh;
   if (fresh) return want_tunnel(*peer);
-  querying_[*name] = context_.now;
-  context_.emit(QueryPeer{*name});
+  query(*name, std::nullopt, false);
 }
 
 // 5 minutes without data: the tunnel goes, the peer's records stay, so that the next packet needs

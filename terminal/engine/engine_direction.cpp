@@ -11,8 +11,54 @@ void Engine::start_direction(const Name& name, wire::DirectionReason reason,
                              std::optional<PathId> old_path, std::optional<Family> over) {
   Peer* peer = directory_.find(name);
   if (peer == nullptr) return;
+  if (lacks_record(*peer)) {
+    if (!query(name, Wanted{reason, old_path, over}, false))
+      direction_failed(name, "too many questions wait");
+    return;
+  }
   Result<void> started = directions_.start(*peer, reason, old_path, over);
   if (!started) direction_failed(name, started.error().text);
+}
+
+// A peer that we know from its own call only: its DC is found by its record, which no look-up of
+// ours has brought yet. Terminals of our zone are in our DC's rows. An old record will do: the
+// peer's DC corrects the place.
+bool Engine::lacks_record(const Peer& peer) const {
+  return peer.zone != context_.settings.zone && peer.rdata4.empty() && peer.rdata6.empty();
+}
+
+bool Engine::query(const Name& name, std::optional<Wanted> wanted, bool ahead) {
+  std::map<Name, Query>::iterator running = querying_.find(name);
+  if (running != querying_.end()) {
+    if (wanted) running->second.wanted = wanted;
+    running->second.ahead = running->second.ahead && ahead;
+    return true;
+  }
+  if (querying_.size() >= kMaxLookups) return false;
+  querying_[name] = {context_.now, wanted, ahead};
+  context_.emit(QueryPeer{name});
+  return true;
+}
+
+void Engine::query_timers() {
+  std::vector<std::pair<Name, Query>> late;
+  for (const auto& [name, query] : querying_)
+    if (query.asked + kQueryAtMost <= context_.now) late.emplace_back(name, query);
+  for (const auto& [name, query] : late) {
+    querying_.erase(name);
+    if (query.wanted) direction_failed(name, "DNS does not answer");
+  }
+}
+
+void Engine::on_queried(const Name& name, const Query& query, const Result<Peer*>& peer) {
+  bool usable = peer && !lacks_record(**peer);
+  if (query.wanted && find_tunnel(name) == nullptr) return;  // closed meanwhile
+  if (query.wanted && usable)
+    start_direction(name, query.wanted->reason, query.wanted->old_path, query.wanted->over);
+  else if (query.wanted)
+    direction_failed(name, peer ? "DNS has no record of it" : peer.error().text);
+  else if (peer && !query.ahead)
+    want_tunnel(**peer);
 }
 
 void Engine::on_route(const wire::RouteDirection& route, Family from) {
@@ -72,6 +118,8 @@ wire::Status Engine::open_as_responder(const wire::RouteDirection& route) {
   bool may_be_early = !tunnel->usable();
   add_path(*tunnel, std::make_unique<Path>(context_, made, *suite, std::move(*noise)),
            may_be_early);
+  // For the day when we move and have to ask for a direction ourselves.
+  if (lacks_record(**peer)) query(route.peer, std::nullopt, true);
   return wire::Status::Ok;
 }
 
@@ -146,9 +194,7 @@ void Engine::on_peer_name(const wire::PeerName& answer) {
   Directions::Pending* pending = directions_.find(answer.request);
   if (pending == nullptr || !pending->message.peer_address) return;
   directions_.drop(answer.request);
-  if (querying_.size() >= kMaxLookups) return;
-  querying_[answer.name] = context_.now;
-  context_.emit(QueryPeer{answer.name});
+  query(answer.name, std::nullopt, false);
 }
 
 void Engine::on_revoke(const wire::PathRevoke& revoke, Family from) {

@@ -143,6 +143,54 @@ TEST_F(Figure7, Case21And22HandoverKeepsEveryPacket) {
   EXPECT_EQ(missing, 0u) << "of " << sent << ": " << first_missing;
 }
 
+// The called one moves: it never looked the caller up, and asks its own DC for the direction.
+TEST_F(Figure7, TheCalleeMovesToo) {
+  mn.attach(mobile3g, "11.0.0.5");
+  world.sim.run_for(seconds(2));
+  set_up_path();
+  ASSERT_TRUE(exchange("before"));
+  PathId first = mn.path_to(cn.name())->path;
+  for (Duration gap : {milliseconds(0), milliseconds(300), milliseconds(5500)}) {
+    SCOPED_TRACE(gap.ms());
+    for (auto [from, to] : {std::pair{"192.168.1.20", "192.168.1.21"},
+                            std::pair{"192.168.1.21", "192.168.1.20"}}) {
+      cn.detach(from);
+      world.sim.run_for(gap);
+      cn.attach(from == std::string("192.168.1.20") ? ap_nat2 : ap_nat, to);
+      Instant usable = world.sim.now();
+      bool there = exchange("moved-" + std::to_string(gap.ms()) + from, milliseconds(1000));
+      EXPECT_TRUE(there) << world.diagram(usable, world.sim.now());
+      world.sim.run_for(seconds(3));
+      EXPECT_NE(mn.path_to(cn.name())->path, first) << "no Direction came about";
+      first = mn.path_to(cn.name())->path;
+    }
+  }
+}
+
+// Its network dies without a word; the callee's data finds out, and its DC knows where MN is.
+TEST_F(Figure7, TheCalleeMendsALostPath) {
+  mn.attach(mobile3g, "11.0.0.5");
+  world.sim.run_for(seconds(2));
+  set_up_path();
+  ASSERT_TRUE(exchange("before"));
+  PathId first = mn.path_to(cn.name())->path;
+  mn.restart();
+  Instant began = world.sim.now();
+  world.sim.run_for(seconds(1));
+  IpAddress to_mn(*(**dc_mn.reader().terminal(mn.name())).terminal.virtual_addresses.v4);
+  for (int i = 0; i < 100; ++i) {
+    cn.send_to(to_mn, "callee-" + std::to_string(i));
+    world.sim.run_for(milliseconds(50));
+  }
+  world.sim.run_for(seconds(1));
+  int lost = 0;
+  for (int i = 0; i < 100; ++i) lost += mn.received_count["callee-" + std::to_string(i)] == 0;
+  // What was on its way when nothing was known yet; the new keys can't open it.
+  EXPECT_LT(lost, 15) << world.diagram(began, world.sim.now());
+  ASSERT_TRUE(cn.path_to(mn.name()));
+  EXPECT_NE(cn.path_to(mn.name())->path, first);
+}
+
 TEST_F(Figure7, BothBehindTheSameNatMeetLocally) {
   mn.attach(ap_nat, "192.168.1.30");
   world.sim.run_for(seconds(2));

@@ -125,6 +125,8 @@ class AcceptanceInEngine : public ::testing::Test {
     }
     records.v4->virtual_address = ip("198.18.32.5");
     records.v6->virtual_address = ip("fdbb:1:2::5");
+    records.rdata4 = wire::encode(*records.v4);
+    records.rdata6 = wire::encode(*records.v6);
   }
   const LookupReady& ask(std::uint64_t id) {
     w.dc->refuse = wire::Status::Offline;  // no tunnel is wanted here
