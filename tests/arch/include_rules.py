@@ -118,7 +118,7 @@ EDGE_EXCEPTIONS = {
         "--with-dns writes the configuration of the pdns_server that it supervises",
     ("cli/dc_commands.cpp", "director/setup.hpp"):
         "`ntm dc init` writes files before any daemon exists (DECISIONS 1)",
-    ("cli/terminal_commands.cpp", "terminal/identity.hpp"):
+    ("cli/terminal_commands.cpp", "terminal/joining.hpp"):
         "`ntm join` makes the key on this machine before any daemon exists (DECISIONS 1)",
 }
 
