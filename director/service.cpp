@@ -64,6 +64,8 @@ Result<void> Service::prepare(bool with_dns) {
   if (!keys) return pass(keys.error());
   keys_ = std::make_unique<DcKeys>(*keys);
   if (Result<void> done = open_sockets(); !done) return done;
+  if (with_dns)
+    if (Result<void> free = check_dns_ports(); !free) return free;
   if (Result<void> done = open_store(); !done) return done;
   Result<std::unique_ptr<DcLookup>> lookup =
       DcLookup::open(loop_, config_.resolvers,
@@ -198,6 +200,27 @@ Result<void> Service::load() {
 }
 
 // ---- PowerDNS as a child --------------------------------------------------------------------------
+
+// A name server that was there before is an easy mistake to make with a new DC: better said here,
+// in one line, than by a child that ends again and again. The child of a director that was killed a
+// moment ago may still hold the port, so this waits a little.
+Result<void> Service::check_dns_ports() {
+  constexpr Duration kStep = milliseconds(50);
+  for (const Endpoint& e : config_.dns.listen) {
+    Instant until = host::monotonic_now() + seconds(1);
+    while (true) {
+      Result<host::UdpSocket> held = host::UdpSocket::open(e.family(), e.address, e.port);
+      if (held || held.error().kind != ErrorKind::Conflict) break;
+      if (host::monotonic_now() >= until)
+        return fail(ErrorKind::Conflict,
+                    "UDP port " + std::to_string(e.port) + " of " + to_string(e.address) +
+                        " is in use by another program; stop it (find it with `ss -ulnp`) or set "
+                        "dns.listen to addresses that are free");
+      ::usleep(static_cast<useconds_t>(kStep.us));
+    }
+  }
+  return {};
+}
 
 Result<void> Service::start_dns() {
   std::string module = find_module(config_.dns.module_dir);

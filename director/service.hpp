@@ -52,6 +52,7 @@ class Service {
   void open_status();
   Result<void> open_sockets();
   Result<void> load();
+  Result<void> check_dns_ports();
   Result<void> start_dns();
   void perform();
   void perform(Effect& effect);

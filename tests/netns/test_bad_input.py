@@ -282,6 +282,41 @@ def _relay_files(machine):
 _FIRST_FILES = {"ntm-director": lambda machine: [], "ntm-relay": _relay_files}
 
 
+@pytest.fixture
+def relay(machine):
+    """Folder of a relay that has been started once; it does not run."""
+    machine.start_program("ntm-relay")
+    machine.wait_status(lambda status: True, "the relay", "relay", "status")
+    machine.stop()
+    folder = machine.path("/var/lib/ntmobile/relay")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", ["relay.key", "reset.key"])
+@pytest.mark.parametrize("damage, says", [d for d in _KEY_DAMAGE if d[0] is not os.unlink])
+def test_relay_refuses_a_bad_key(machine, relay, name, damage, says):
+    damage(relay / name)
+    machine.refuses("ntm-relay", says=[f"/var/lib/ntmobile/relay/{name}", *says], status=1)
+
+
+@pytest.mark.parametrize("name, says", [("counter", "remove it"),
+                                        ("dc-00.json", "ntm relay join TOKEN")])
+def test_relay_refuses_a_damaged_file(machine, relay, name, says):
+    (relay / name).write_bytes(os.urandom(5))
+    machine.refuses("ntm-relay", says=[f"/var/lib/ntmobile/relay/{name}", says], status=1)
+
+
+def test_a_dns_port_that_another_program_has(director):
+    holder = director.space.spawn("holder-53", "python3", "-c", _HOLD_PORT, 53)
+    holder.wait_log("held")
+    try:
+        director.refuses("ntm-director", "--with-dns", says=["port 53", "in use", "dns.listen"],
+                         status=1)
+    finally:
+        holder.stop()
+
+
 def test_a_second_daemon(director):
     director.start_program("ntm-relay")
     director.wait_status(lambda status: True, "the relay", "relay", "status")
@@ -517,7 +552,7 @@ def test_terminal_with_a_port_that_another_program_has(joined):
     config = joined.path("/etc/ntmobile/terminal.toml")
     kept = config.read_text()
     config.write_text(f"port = {system.PORT}\n" + kept)
-    holder = joined.space.spawn("holder", "python3", "-c", _HOLD_PORT, system.PORT)
+    holder = joined.space.spawn("holder-terminal", "python3", "-c", _HOLD_PORT, system.PORT)
     holder.wait_log("held")
     try:
         joined.refuses("ntm-terminal", says=[f"UDP port {system.PORT}", "in use", "another port"],

@@ -507,6 +507,7 @@ def test_names_and_types_that_do_not_exist(running):
     resolver = running.world.resolver_address(4)
     for name in ("nobody.cn.example", "nobody.mn.example", "nobody.plain.example"):
         assert dns.dig(space, resolver, name, "A")["status"] == "NXDOMAIN", name
+        assert f'"dns_question","name":"{name}"' in running.mn.events.read_text()  # by the stub
     for name in (CN, MN, "www.plain.example"):
         for kind in ("TXT", "MX", "TYPE65400"):
             answer = dns.dig(space, resolver, name, kind)
