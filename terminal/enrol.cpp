@@ -102,6 +102,8 @@ class Enrolment {
       if (note->event == "registration_failed")
         for (const auto& [key, value] : note->fields)
           if (key == "reason") problem_ = value;
+      // A used-up token does not get better by waiting.
+      if (problem_.find("refuses") != std::string::npos) loop_.stop();
     }
   }
   Result<void> result() {
