@@ -62,6 +62,10 @@ void Registration::send_registration(Family family, bool by_handshake) {
   f.registering = true;
   f.queued = false;
   f.retry = Instant::never();
+  if (by_handshake) {
+    handshake_id_ = id;
+    hinted_ = false;
+  }
   requests_.start(context_.now, id, Try{family, by_handshake, message}, rtt_, context_.random,
                   by_handshake ? kHandshakeTries : kRecordTries);
 }
@@ -75,6 +79,7 @@ void Registration::register_family(Family family) {
   }
   f.registering = true;
   f.queued = true;
+  f.retry = Instant::never();  // it has come; while this family waits there is no deadline
   run_queue();
 }
 
@@ -165,6 +170,9 @@ Registration::Outcome Registration::on_response(const wire::RegistrationResponse
                 {{"family", to_string(family)},
                  {"observed", to_string(response.observed)},
                  {"nat", response.nat == wire::NatVerdict::Behind ? "behind" : "none"}});
+  // The DC answers again: a family that found it silent need not wait for its own next attempt.
+  for (Family other : kFamilies)
+    if (handshake && state(other).retry != Instant::never()) register_family(other);
   run_queue();
   return out;
 }
@@ -190,11 +198,25 @@ void Registration::on_keep_alive(const wire::KeepAlive& message, Family family) 
 }
 
 void Registration::on_hint() {
-  if (link_.handshake_running()) return;
+  handshake_failures_ = 0;  // the DC is there: no long waits if the next attempt is lost
+  if (link_.handshake_running()) return hurry_handshake();
   context_.note("dc_restarted");
   link_.drop_session();
   echoes_.clear();
   register_all();
+  hinted_ = true;  // the DC hints over each family
+}
+
+// It was begun towards a DC that was down: its next repetition, or after the last one the next
+// attempt, may be 15 s away. Once an attempt, so that a copied hint makes no stream of them.
+void Registration::hurry_handshake() {
+  const Try* running = requests_.find(handshake_id_);
+  if (hinted_ || running == nullptr) return;
+  hinted_ = true;
+  context_.note("dc_restarted");
+  link_.repeat_handshake();
+  requests_.start(context_.now, handshake_id_, Try(*running), rtt_, context_.random,
+                  kHandshakeTries);
 }
 
 void Registration::session_failed() {

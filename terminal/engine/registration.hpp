@@ -12,6 +12,7 @@
 //   | any         | addresses changed, hint, renewal    | registering                           |
 //   | registering | RegistrationResponse Ok             | registered                            |
 //   | registering | Stale                               | registering, counter raised           |
+//   | registering | hint, while a handshake runs        | registering, HS_INIT repeated at once |
 //   | registering | record unanswered 4 times           | registering, by a new handshake       |
 //   | registering | other status, handshake unanswered  | refused                               |
 //   | registered  | echo shows another outside address  | registering                           |
@@ -75,6 +76,7 @@ class Registration {
   void run_queue();
   void send_registration(Family family, bool by_handshake);
   wire::RegistrationRequest request() ;
+  void hurry_handshake();
   void send_keep_alive(Family family);
   void failed(const Try& attempt);
   void refused(Family family, const std::string& why, Duration again);
@@ -88,6 +90,8 @@ class Registration {
   exchange::RequestTable<Family> echoes_;    // by keep-alive sequence
   std::uint32_t sequence_ = 0;
   int handshake_failures_ = 0;
+  std::uint64_t handshake_id_ = 0;  // counter of the request in the newest HS_INIT
+  bool hinted_ = false;             // that HS_INIT was sent or repeated because of a hint
   bool leaving_ = false;
 };
 

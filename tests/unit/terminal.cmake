@@ -8,3 +8,4 @@ ntm_test(unit terminal_acceptance_test SOURCES terminal_acceptance_test.cpp
          DEPS ntm_terminal_test_world)
 ntm_test(unit terminal_loss_test SOURCES terminal_loss_test.cpp DEPS ntm_terminal_test_world)
 ntm_test(unit terminal_files_test SOURCES terminal_files_test.cpp DEPS ntm_terminal_identity)
+ntm_test(unit terminal_restart_test SOURCES terminal_restart_test.cpp DEPS ntm_terminal_test_world)
