@@ -11,7 +11,7 @@ constexpr std::size_t kMaxQueued = 64;            // a link's directions that wa
 constexpr Duration kResolveAgain = seconds(60);   // the record's TTL
 // A session that is younger, or on which something was heard just now, is not renewed: a silent CN
 // behind a living DC must not cost handshakes, nor may forged hints.
-constexpr Duration kTrustSession = seconds(5);
+constexpr Duration kTrustSession = seconds(1);
 constexpr Duration kTrustHeard = seconds(1);
 }  // namespace
 
