@@ -50,7 +50,7 @@ TEST(TerminalRestart, HintEndsTheWaitingInEveryPhaseOfIt) {
   }
 }
 
-// Who copied a hint can send it again and again: one handshake more an attempt is all that it makes.
+// Who copied a hint can send it again and again: it makes one handshake more an attempt, no stream.
 TEST(TerminalRestart, CopiedHintsDoNotMakeAStream) {
   World w;
   Node mn(w, "mn", w.settings("mn.a.example"));
