@@ -123,7 +123,7 @@ void DirectorEngine::start(Instant now, WallTime wall, const Snapshot& snapshot)
     touch(now, entry);  // a whole lease to come back in
     if (!view.terminal.key) continue;
     for (const store::FamilyLocation* f : {&view.location->v4, &view.location->v6})
-      if (f->outside.is_set()) hints_due_.emplace_back(f->outside, *view.terminal.key);
+      if (f->outside.is_set()) hints_due_.push_back({now, f->outside, *view.terminal.key, 0});
   }
   if (!hints_due_.empty()) next_hint_ = now;
   for (const store::Token& token : snapshot.tokens) tokens_[token.id] = token;

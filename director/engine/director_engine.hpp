@@ -36,6 +36,9 @@ constexpr Duration kDirectionLife = seconds(30);     // state of one set-up
 constexpr Duration kSessionGrace = seconds(30);      // an old session after a new one
 constexpr std::uint32_t kPathLifetimeSeconds = 3600;
 constexpr int kHintsPerSecond = 10'000;
+// A terminal that missed its hint would notice the restart by its keep-alive, up to 20 s later.
+constexpr int kHintTimes = 3;
+constexpr Duration kHintAgain = seconds(1);
 constexpr std::size_t kMaxPendingStrangers = 64;     // first contacts of DCs that wait for DNS
 // Other zones' DCs that are remembered: 10,000 x about 1 KB = 10 MB.
 constexpr std::size_t kMaxPeerDcs = 10'000;
@@ -507,7 +510,14 @@ class DirectorEngine {
   std::map<OutgoingKey, std::uint64_t> outgoing_keys_;
   std::uint64_t next_outgoing_ = 1;
 
-  std::deque<std::pair<Endpoint, PublicKey>> hints_due_;
+  struct DueHint {
+    Instant at;
+    Endpoint to;
+    PublicKey key;
+    int times = 0;  // sent so far
+  };
+  // By time. At most two for each stored terminal, 100 bytes each.
+  std::deque<DueHint> hints_due_;
   Instant next_hint_ = Instant::never();
   Instant next_sweep_ = Instant::never();
   std::uint64_t next_tag_ = 1;

@@ -79,13 +79,20 @@ void DirectorEngine::send_due_hints(Instant now) {
   // In steps of 10 ms, so that 10,000 a second do not leave as one burst.
   constexpr int kPerStep = kHintsPerSecond / 100;
   if (next_hint_ > now) return;
-  for (int i = 0; i < kPerStep && !hints_due_.empty(); ++i) {
-    const auto& [to, key] = hints_due_.front();
-    effects_.push_back(SendDatagram{{}, to, control_hint(key)});
-    ++counters_.hints;
+  for (int i = 0; i < kPerStep && !hints_due_.empty() && hints_due_.front().at <= now;) {
+    DueHint hint = hints_due_.front();
     hints_due_.pop_front();
+    std::map<PublicKey, Name>::iterator name = terminal_keys_.find(hint.key);
+    if (name == terminal_keys_.end() || terminals_.at(name->second).session) continue;
+    effects_.push_back(SendDatagram{{}, hint.to, control_hint(hint.key)});
+    ++counters_.hints;
+    ++i;
+    if (++hint.times == kHintTimes) continue;
+    hint.at = now + kHintAgain;
+    hints_due_.push_back(hint);
   }
-  next_hint_ = hints_due_.empty() ? Instant::never() : now + milliseconds(10);
+  next_hint_ = hints_due_.empty() ? Instant::never()
+                                  : std::max(hints_due_.front().at, now + milliseconds(10));
 }
 
 // To whoever sent it: the hint is no longer than what came, and worthless to others.

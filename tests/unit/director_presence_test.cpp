@@ -115,13 +115,27 @@ TEST(Restart, ARecordOfALostSessionGetsAHintAlsoFromANewAddress) {
   ASSERT_TRUE(t.enrol());
   std::array<Byte, 16> token = t.got<wire::RegistrationResponse>().back().control_hint_token;
   t.dc->restart();
-  world.run_for(seconds(1));
+  world.run_for(milliseconds(500));
   ASSERT_EQ(t.hints.size(), 1u) << "the hint to the stored address";
+  world.run_for(seconds(10));
+  ASSERT_EQ(t.hints.size(), 3u) << "it may be lost twice";
   world.network.reboot_nat(world.nat_a);
   t.send(Family::V4, ask(1));
-  ASSERT_TRUE(world.until(seconds(1), [&] { return t.hints.size() == 2; }));
+  ASSERT_TRUE(world.until(seconds(1), [&] { return t.hints.size() == 4; }));
   EXPECT_EQ(t.hints.back().token, token);
   EXPECT_EQ(t.hints.back().key_hash, crypto::key_hash(t.key.public_key));
+}
+
+TEST(Restart, ATerminalThatCameBackGetsNoFurtherHint) {
+  World world;
+  Peer& t = world.terminal("t1.a.example");
+  t.attach(world.open, "192.0.2.50");
+  ASSERT_TRUE(t.enrol());
+  t.follows_hints = true;
+  t.dc->restart();
+  world.run_for(seconds(10));
+  EXPECT_EQ(t.hints.size(), 1u);
+  EXPECT_EQ(t.dc->engine->counters().registrations, 1u);
 }
 
 TEST(Restart, UnknownSessionsOfStrangersGetNothing) {
