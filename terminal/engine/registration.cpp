@@ -241,8 +241,20 @@ void Registration::refused(Family family, const std::string& why, Duration again
   context_.note("registration_failed", {{"family", to_string(family)}, {"reason", why}});
 }
 
+// A session that the DC lost, or a family without a way: where the other family is registered its
+// echo tells, and a broken one must not end the session of one that works.
+void Registration::record_failed(Family family) {
+  for (Family other : kFamilies) {
+    const FamilyState& f = state(other);
+    if (other == family || !f.registered || f.registering) continue;
+    refused(family, "the DC does not answer", kRetrySilentMost);
+    return send_keep_alive(other);
+  }
+  session_failed();
+}
+
 void Registration::failed(const Try& attempt) {
-  if (!attempt.handshake) return session_failed();
+  if (!attempt.handshake) return record_failed(attempt.family);
   link_.abandon_handshake();
   link_.next_endpoint(attempt.family);
   ++handshake_failures_;

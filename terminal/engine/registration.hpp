@@ -13,7 +13,8 @@
 //   | registering | RegistrationResponse Ok             | registered                            |
 //   | registering | Stale                               | registering, counter raised           |
 //   | registering | hint, while a handshake runs        | registering, HS_INIT repeated at once |
-//   | registering | record unanswered 4 times           | registering, by a new handshake       |
+//   | registering | record unanswered 4 times           | registering, by a new handshake;      |
+//   |             |                                     | refused if the other is registered    |
 //   | registering | other status, handshake unanswered  | refused                               |
 //   | registered  | echo shows another outside address  | registering                           |
 //   | registered  | keep-alive unanswered 4 times       | registering, by a new handshake       |
@@ -79,6 +80,7 @@ class Registration {
   void hurry_handshake();
   void send_keep_alive(Family family);
   void failed(const Try& attempt);
+  void record_failed(Family family);
   void refused(Family family, const std::string& why, Duration again);
   bool take_grant(const wire::RegistrationResponse& response);
 

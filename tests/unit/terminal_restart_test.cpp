@@ -50,6 +50,26 @@ TEST(TerminalRestart, HintEndsTheWaitingInEveryPhaseOfIt) {
   }
 }
 
+// Blocked or unrouted, while the machine has an address of the family: a common state of IPv6.
+TEST(TerminalRestart, AFamilyWithoutAWayDoesNotEndTheSessionOfTheOther) {
+  for (bool broken6 : {false, true}) {
+    World w;
+    Node mn(w, "mn", w.settings("mn.a.example"));
+    w.network.faults(w.right).loss = 1.0;
+    mn.attach(broken6 ? w.right : w.left, "2001:db8:7::5", 100, 1);
+    mn.attach(broken6 ? w.left : w.right, "11.0.0.5", 100, 2);
+    w.run_for(seconds(120));
+    EXPECT_TRUE(mn.engine->is_registered());
+    EXPECT_EQ(mn.count("session_lost"), 0) << broken6;
+    EXPECT_LE(w.dc->terminal(name("mn.a.example")).handshakes, 2) << broken6;
+    // The way opens: the family comes by itself.
+    w.network.faults(w.right).loss = 0.0;
+    w.run_for(seconds(25));
+    for (const FamilyStatus& f : mn.engine->status().families)
+      EXPECT_TRUE(f.registered) << to_string(f.family);
+  }
+}
+
 // Who copied a hint can send it again and again: it makes one handshake more an attempt, no stream.
 TEST(TerminalRestart, CopiedHintsDoNotMakeAStream) {
   World w;
